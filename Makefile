@@ -1,0 +1,53 @@
+# run: the main job on real input    test: the suite    check: lint, types, laws    bench: the figures
+# Each sets up all it needs in this tree, from a machine that has python3 and pip.
+#
+#   make run URLS=file          fetch your own URLs
+#   make test PYTHONS=3.11      only this Python (default: python3's and every 3.11+ that pyenv has)
+#   make test ARGS="-k stream"  arguments for pytest
+
+PYTHON  ?= python3
+MAIN    := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+PYENVS  := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+pyenv    = $(lastword $(wildcard $(PYENVS)/$(1).*/bin/python))
+PYTHONS ?= $(MAIN) $(foreach v,$(filter-out $(MAIN),3.11 3.12 3.13),$(if $(call pyenv,$(v)),$(v)))
+venv     = $(if $(filter $(MAIN),$(1)),.venv,.venv-$(1))
+BIN     := .venv/bin
+
+# $(1): an interpreter, $(2): the venv's folder, $(3): the extra. The interpreter's own pip installs, so that a
+# Python without ensurepip (Debian's) will do.
+define install
+@$(1) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("atonce needs Python 3.11 or newer; this is " + sys.version)'
+@echo "== setting up $(2) with atonce[$(3)] for $$($(1) -V)"
+@test -x $(2)/bin/python || $(1) -m venv --without-pip $(2)
+@$(1) -m pip --python $(2)/bin/python install -qq --disable-pip-version-check --editable '.[$(3)]'
+@touch $@
+endef
+
+.PHONY: run test check bench
+.DELETE_ON_ERROR:
+
+run: .venv/all.stamp
+	@$(BIN)/python examples/stdlib_tour.py $(URLS)
+
+test: $(foreach v,$(PYTHONS),$(call venv,$(v))/test.stamp)
+	@failed=; for venv in $(foreach v,$(PYTHONS),$(call venv,$(v))); do \
+	    echo "== testing on $$($$venv/bin/python -V) ($$venv)"; \
+	    $$venv/bin/python -m pytest $(ARGS) || failed="$$failed $$venv"; \
+	done; test -z "$$failed" || { echo "== failed in:$$failed" >&2; exit 1; }
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict src $(wildcard tests/typing)
+	$(BIN)/basedpyright src $(wildcard tests/typing)
+	$(BIN)/basedpyright --verifytypes atonce --ignoreexternal
+	$(BIN)/python -m pytest -q -p no:randomly tests/test_architecture.py
+
+bench: .venv/test.stamp
+	@$(BIN)/python benchmarks/run_all.py $(ARGS)
+
+.venv/%.stamp: pyproject.toml
+	$(call install,$(PYTHON),.venv,$*)
+
+.venv-%/test.stamp: pyproject.toml
+	$(call install,$(or $(call pyenv,$*),python$*),.venv-$*,test)

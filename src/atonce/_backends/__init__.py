@@ -1,0 +1,1 @@
+"""Floor 4: the places where work runs, behind one contract."""

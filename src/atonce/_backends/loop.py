@@ -1,0 +1,70 @@
+"""The event loop as a backend: coroutines, each on the loop that spawned it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from atonce._backends.contract import Capabilities, Desk, Receiver, Running
+from atonce._backends.loop_lanes import LoopLanes, on_the_loop
+from atonce._runtime.clock import clock_of
+
+_EAGER = sys.version_info >= (3, 12)
+_DEEPEST_EAGER = 16
+_depth = 0
+
+
+class LoopBackend:
+    """Runs `async def` functions on the running event loop; a plain function given to it runs there too and blocks it.
+
+    A timeout or a stop takes effect at the next await.
+    """
+
+    capabilities = Capabilities(
+        name="loop",
+        stops="at the next await",
+        ends=True,
+        shares_memory=True,
+        default_concurrency=100,
+        patience=None,
+        ticks=2,
+    )
+
+    def start(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context | None, to: Receiver
+    ) -> Running:
+        """Start a task; from Python 3.12 on its first step runs before this returns, unless nested too deep."""
+        global _depth
+        loop = asyncio.get_running_loop()
+        steps = _run(to, fn if is_async else on_the_loop(fn), args, clock_of(loop))
+        if loop.get_task_factory() is not None:
+            return loop.create_task(steps, context=context)
+        if not _EAGER or _depth >= _DEEPEST_EAGER:
+            return asyncio.Task(steps, loop=loop, context=context)
+        _depth += 1
+        try:
+            return asyncio.Task(steps, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12+
+        finally:
+            _depth -= 1
+
+    def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> LoopLanes:
+        """Serve a stream by asyncio tasks that pull item after item."""
+        return LoopLanes(desk, bound, over)
+
+
+async def _run(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...], clock: Callable[[], float]) -> None:
+    """One call from begin to end."""
+    to.began = clock()
+    try:
+        value = await fn(*args)
+    except BaseException as error:
+        to.raised(error)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+    else:
+        to.returned(value)
+    finally:
+        del to

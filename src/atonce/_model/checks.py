@@ -1,0 +1,109 @@
+"""Limits on what a caller may pass, each with the sentence that says the corrected form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any
+
+LARGEST = 10**9
+
+
+def seconds(name: str, value: object, *, zero: bool = False) -> float:
+    """Check a duration in seconds: a finite number above 0 (`zero=True`: from 0), at most 10**9."""
+    if isinstance(value, timedelta):
+        raise TypeError(f"{name} is a number of seconds: pass {name}={value.total_seconds()} instead of a timedelta")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is a number of seconds, e.g. {name}=1.5; got {shown(value)}")
+    number = float(value)
+    least = "0 or more" if zero else "above 0"
+    if math.isnan(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name} is a number of seconds {least}, e.g. {name}=1.5; got {shown(value)}")
+    if number > LARGEST:
+        raise ValueError(f"{name} is at most 10**9 seconds; got {shown(value)}; for no limit pass {name}=None")
+    return number
+
+
+def seconds_or_none(name: str, value: object, *, zero: bool = False) -> float | None:
+    """Check a duration in seconds where None means no limit."""
+    return None if value is None else seconds(name, value, zero=zero)
+
+
+def count(name: str, value: object, *, least: int = 1) -> int:
+    """Check a whole number from `least` to 10**9; a bool or a float is not a count."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is a whole number, e.g. {name}={max(least, 4)}; got {shown(value)}")
+    number = int(value.__index__())
+    if number < least:
+        raise ValueError(f"{name} is a whole number from {least}, e.g. {name}={max(least, 4)}; got {shown(value)}")
+    if number > LARGEST:
+        raise ValueError(f"{name} is at most 10**9; got {shown(value)}")
+    return number
+
+
+def count_or_none(name: str, value: object, *, least: int = 1) -> int | None:
+    """Check a whole number where None means the default."""
+    return None if value is None else count(name, value, least=least)
+
+
+def choice(name: str, value: object, allowed: tuple[str | None, ...]) -> Any:
+    """Check that `value` is one of `allowed`, and suggest the nearest one when it is not."""
+    if any(value is one or (isinstance(value, str) and value == one) for one in allowed):
+        return value
+    words = " or ".join(repr(one) for one in allowed)
+    near = get_close_matches(value, [one for one in allowed if one], n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {name}={near[0]!r}?" if near else ""
+    raise ValueError(f"{name} is {words}; got {shown(value)}{hint}")
+
+
+def flag(name: str, value: object) -> bool:
+    """Check a yes-or-no option."""
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} is True or False; got {shown(value)}")
+
+
+def function(name: str, value: object) -> Callable[..., Any]:
+    """Check that `value` can be called, and tell a coroutine object from the function that made it."""
+    if callable(value):
+        return value
+    if hasattr(value, "__await__"):
+        close = getattr(value, "close", None)
+        if callable(close):
+            close()
+        raise TypeError(
+            f"{name} is a function, not the coroutine that it returned: pass the function and its arguments apart, "
+            f"e.g. spawn(work, 1) instead of spawn(work(1))"
+        )
+    raise TypeError(f"{name} is a function; got {shown(value)}")
+
+
+def label(name: str, value: object) -> str | None:
+    """Check a task's name: printable text of at most 200 characters, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is text, e.g. {name}='resize'; got {shown(value)}")
+    if not value or len(value) > 200 or not value.isprintable():
+        raise ValueError(f"{name} is 1 to 200 printable characters; got {shown(value)}")
+    return value
+
+
+def several(name: str, value: object) -> list[Any]:
+    """Check an iterable of things that all must be there before anything starts."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} is a list (or another iterable) of them; got {shown(value)}")
+    return list(value)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Show a value in a message: its repr, on one line and cut to `most` characters; never raises."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"<unprintable {type(value).__name__}>"
+    text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return text if len(text) <= most else f"{text[: most - 3]}..."

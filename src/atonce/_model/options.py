@@ -1,0 +1,101 @@
+"""The option values that several verbs share: `Retry` and `Rate`, checked when they are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from atonce._model.checks import choice, count, seconds, seconds_or_none, shown
+
+Jitter: TypeAlias = Literal["full", "equal", "decorrelated"] | None
+RetryOn: TypeAlias = (
+    type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool | float | int | None]
+)
+
+_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+_RATE_TEXT = re.compile(r"\s*([0-9]+)\s*/\s*([a-z]+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how soon to try again.
+
+    `attempts` counts the first one too. The pause before attempt n+1 grows from `base_delay` seconds by doubling, at
+    most `max_delay`; `jitter` spreads it ("full": 0 to the pause, "equal": half to the pause, "decorrelated": from
+    `base_delay` to three times the last pause, None: exactly the pause; Brooker, "Exponential Backoff And Jitter",
+    2015). `retry_on` is an exception type, a tuple of them, or a predicate that gets the exception and returns True,
+    False or the pause in seconds (for Retry-After). `deadline` seconds bound all attempts and pauses together; it
+    cuts a running attempt. A cancel, KeyboardInterrupt and SystemExit are never retried.
+
+    >>> Retry(attempts=5, jitter=None).attempts
+    5
+    """
+
+    attempts: int = 3
+    base_delay: float = 0.1
+    max_delay: float = 5.0
+    jitter: Jitter = "full"
+    retry_on: RetryOn = Exception
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        count("attempts", self.attempts)
+        seconds("base_delay", self.base_delay, zero=True)
+        seconds("max_delay", self.max_delay, zero=True)
+        choice("jitter", self.jitter, ("full", "equal", "decorrelated", None))
+        seconds_or_none("deadline", self.deadline)
+        check_retry_on(self.retry_on)
+
+    @classmethod
+    def of(cls, value: Retry | int | None) -> Retry | None:
+        """Read what `retry=` takes: a `Retry`, a count of attempts, or None for one attempt."""
+        if value is None or isinstance(value, Retry):
+            return value
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"retry is a Retry or a number of attempts, e.g. retry=Retry(attempts=3); got {shown(value)}")
+        return cls(attempts=count("retry", value))
+
+
+def check_retry_on(value: Any) -> None:
+    """Check `retry_on`: exception types, or a predicate."""
+    types = value if isinstance(value, tuple) else (value,)
+    if types and all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+        return
+    if callable(value) and not isinstance(value, type):
+        return
+    raise TypeError(
+        "retry_on is an exception type, a tuple of them, or a predicate, e.g. retry_on=(ConnectionError, TimeoutError); "
+        f"got {shown(value)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` starts in each `per` seconds, spread smoothly: one start every `per / count` seconds.
+
+    Written "10/s", "300/min" or "1000/h" where an option takes a rate.
+
+    >>> Rate.of("300/min")
+    Rate(count=300, per=60.0)
+    """
+
+    count: int
+    per: float = 1.0
+
+    def __post_init__(self) -> None:
+        count("count", self.count)
+        seconds("per", self.per)
+
+    @classmethod
+    def of(cls, value: Rate | str | None) -> Rate | None:
+        """Read what `rate=` takes: a `Rate`, its written form, or None for no limit."""
+        if value is None or isinstance(value, Rate):
+            return value
+        if not isinstance(value, str):
+            raise TypeError(f"rate is a Rate or text, e.g. rate='10/s' or Rate(10, per=1.0); got {shown(value)}")
+        match = _RATE_TEXT.fullmatch(value.lower())
+        if match is None or match[2] not in _UNITS or int(match[1]) == 0:
+            raise ValueError(f"rate is written '10/s', '300/min' or '1000/h'; got {shown(value)}")
+        return cls(int(match[1]), per=_UNITS[match[2]])

@@ -1,0 +1,1 @@
+"""Floor 2: pure decisions; time and dice are arguments."""

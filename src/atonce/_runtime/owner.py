@@ -1,0 +1,127 @@
+"""Who is responsible for what was started: every task and every run of a stream is some owner's child."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from atonce._model.errors import MisuseError
+from atonce._runtime.waiting import resolve, wait_for_end
+
+GRACE = 5.0
+
+log = logging.getLogger("atonce")
+
+
+class Child(Protocol):
+    """What an owner can do with what it owns."""
+
+    def stop(self) -> None:
+        """Ask for the end; the child calls `owner.release(self)` when it is over."""
+
+    def abandon(self) -> None:
+        """Give up waiting for the end: settle what can be settled."""
+
+    def __str__(self) -> str: ...
+
+
+class Owner:
+    """A set of children that is emptied before the owner is gone."""
+
+    __slots__ = ("_empty", "children", "closed")
+
+    def __init__(self) -> None:
+        self.children: set[Any] = set()
+        self.closed = False
+        self._empty: asyncio.Future[None] | None = None
+
+    def adopt(self, child: Child) -> None:
+        """Become responsible for `child`."""
+        if self.closed:
+            raise MisuseError("this owner is closed: what it started has ended, and it starts nothing more")
+        self.children.add(child)
+
+    def release(self, child: Child) -> None:
+        """`child` is over."""
+        children = self.children
+        children.discard(child)
+        if not children and self._empty is not None:
+            resolve(self._empty)
+
+    def child_failed(self, child: Child, error: BaseException) -> bool:
+        """A linked child ended with `error`; True when the owner will raise it. An owner that is no scope goes on."""
+        return False
+
+    def stop_children(self) -> None:
+        """Ask all children to end."""
+        for child in tuple(self.children):
+            child.stop()
+
+    async def wait_empty(self, grace: float) -> None:
+        """Wait until no child is left, at most `grace` seconds; what is left then is abandoned and logged.
+
+        A cancel of the waiter does not cut the wait short: it is raised when the wait is over.
+        """
+        _, cancelled = await wait_for_end(lambda: not self.children, self._subscribe, grace)
+        for child in tuple(self.children):
+            log.warning("abandoned after %g s: %s does not end", grace, child)
+            child.abandon()
+            self.children.discard(child)
+        if cancelled is not None:
+            raise cancelled
+
+    def _subscribe(self, empty: asyncio.Future[None]) -> None:
+        self._empty = empty
+
+
+class TaskOwner(Owner):
+    """The children of one asyncio task: when it ends, normally or not, they are stopped."""
+
+    __slots__ = ()
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        super().__init__()
+        task.add_done_callback(_owner_ended)
+
+
+#: The scope that owns what is spawned in this context; None: the current asyncio task does.
+scope_var: ContextVar[Owner | None] = ContextVar("atonce_scope", default=None)
+
+#: Owners by asyncio task; a lane looks here after each item, so it is a plain dict.
+task_owners: dict[asyncio.Task[Any], TaskOwner] = {}
+
+
+def current_owner() -> Owner:
+    """The innermost scope of this context, else the current asyncio task."""
+    scope = scope_var.get()
+    if scope is not None:
+        return scope
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None:
+        raise MisuseError(
+            "there is no running event loop task to own this; call it inside `async def`, "
+            "or use the same verb of `atonce.blocking` in a script, a thread or a REPL"
+        )
+    owner = task_owners.get(task)
+    if owner is None:
+        owner = task_owners[task] = TaskOwner(task)
+    return owner
+
+
+def end_of_item(task: asyncio.Task[Any]) -> None:
+    """A lane's item is over: stop what the item spawned and did not await, as when a task of its own ends."""
+    owner = task_owners.pop(task, None)
+    if owner is not None:
+        task.remove_done_callback(_owner_ended)
+        owner.stop_children()
+
+
+def _owner_ended(task: asyncio.Task[Any]) -> None:
+    owner = task_owners.pop(task, None)
+    if owner is not None:
+        owner.stop_children()

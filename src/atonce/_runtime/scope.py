@@ -1,0 +1,134 @@
+"""`async with scope()`: a block that owns the tasks which are spawned in it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Token
+from types import TracebackType
+from typing import Any
+
+from atonce._model.checks import label, seconds
+from atonce._model.errors import TaskStopped
+from atonce._runtime.owner import GRACE, Child, Owner, scope_var
+
+
+class Scope(Owner):
+    """A block that owns what is spawned in it; leaving it leaves nothing running.
+
+    When the block ends, normally or not, its unfinished tasks are stopped and awaited. When a task fails, the block
+    and the sibling tasks are stopped at once and the failure is raised from the block: one failure as itself, several
+    as an `ExceptionGroup`. A task that was passed to `ignore` does not count. Prefer `await_many` when the block would
+    only wait for results.
+
+    **Bounded**: `grace` seconds are given to children that swallow their cancel; after that they are abandoned, and
+    logged. **Cancelled**: the children are stopped and awaited, then the cancel goes on. Like Elixir's links, and
+    Trio's nurseries.
+
+    >>> async def main():
+    ...     async with scope():
+    ...         task = spawn(asyncio.sleep, 0.01, "done")
+    ...         return await task
+    >>> asyncio.run(main())
+    'done'
+    """
+
+    __slots__ = ("_cancelled_host", "_exiting", "_failures", "_host", "_token", "grace", "name")
+
+    def __init__(self, *, grace: float = GRACE, name: str | None = None) -> None:
+        super().__init__()
+        self.grace = seconds("grace", grace, zero=True)
+        self.name = label("name", name)
+        self._host: asyncio.Task[Any] | None = None
+        self._cancelled_host = False
+        self._exiting = False
+        self._failures: list[BaseException] = []
+        self._token: Token[Owner | None] | None = None
+
+    async def __aenter__(self) -> Scope:
+        self._host = asyncio.current_task()
+        return self.enter()
+
+    def enter(self) -> Scope:
+        """Begin to own what is spawned in this context."""
+        if self._token is not None or self.closed:
+            raise RuntimeError("a scope is entered once: make a new one with scope()")
+        self._token = scope_var.set(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if self._token is not None:
+            scope_var.reset(self._token)
+        return await self.leave(error)
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """Stop and await the children, then say how the block ended; True when `error` was only our own cancel."""
+        self._exiting = True
+        self.closed = True
+        self.stop_children()
+        cancelled = error if isinstance(error, asyncio.CancelledError) else None
+        try:
+            await self._settle_host(delivered=cancelled is not None)
+            await self.wait_empty(self.grace)
+        except asyncio.CancelledError as outer:
+            cancelled = outer
+        ours = self._cancelled_host and self._uncancel() == 0
+        if cancelled is not None and not ours:
+            return False if cancelled is error else _raise(cancelled)
+        body = None if error is None or error is cancelled else error
+        return self._end(body)
+
+    def child_failed(self, child: Child, error: BaseException) -> bool:
+        """Stop the block and the siblings at once, once; the error is raised from the block."""
+        if any(known is error for known in self._failures):
+            return True
+        self._failures.append(error)
+        if len(self._failures) > 1:
+            return True
+        self.stop_children()
+        host = self._host
+        if host is not None and not self._exiting and not host.done():
+            self._cancelled_host = True
+            host.cancel()
+        return True
+
+    async def _settle_host(self, delivered: bool) -> None:
+        """Take up our own cancel when the block ended before it arrived, so that it hits nobody later."""
+        if not self._cancelled_host or delivered:
+            return
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._host is not None and self._host.cancelling() > 1:
+                raise
+
+    def _uncancel(self) -> int:
+        """Take back the cancel that we sent; gives how many cancels of others remain."""
+        return self._host.uncancel() if self._host is not None else 0
+
+    def _end(self, body: BaseException | None) -> bool:
+        """Raise what failed: the block's own error and the children's, each once."""
+        failures = [failure for failure in self._failures if failure is not body]
+        if isinstance(body, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            return False
+        if body is not None and not (failures and isinstance(body, TaskStopped)):
+            if not failures:
+                return False
+            failures.insert(0, body)
+        if not failures:
+            return True
+        if len(failures) == 1:
+            return _raise(failures[0])
+        return _raise(BaseExceptionGroup("several tasks of the scope failed", failures))
+
+    def __str__(self) -> str:
+        return f"scope {self.name!r}" if self.name else "scope"
+
+
+def _raise(error: BaseException) -> bool:
+    """Raise `error` with the traceback that it has."""
+    try:
+        raise error
+    finally:
+        del error

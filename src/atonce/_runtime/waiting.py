@@ -1,0 +1,36 @@
+"""Waiting for an end that must come, with a bound, and without letting a cancel cut it short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+async def wait_for_end(
+    is_over: Callable[[], bool], subscribe: Callable[[asyncio.Future[None]], None], grace: float
+) -> tuple[bool, asyncio.CancelledError | None]:
+    """Wait until `is_over()`, at most `grace` seconds.
+
+    `subscribe` gets a future that the other side resolves when it may be over. Cancels that arrive in the meantime
+    are held back: gives (over, the last cancel), and the caller raises the cancel when it has cleaned up.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    loop = asyncio.get_running_loop()
+    until = loop.time() + grace
+    while not is_over() and loop.time() < until:
+        ended: asyncio.Future[None] = loop.create_future()
+        subscribe(ended)
+        timer = loop.call_at(until, resolve, ended)
+        try:
+            await ended
+        except asyncio.CancelledError as error:
+            cancelled = error
+        finally:
+            timer.cancel()
+    return is_over(), cancelled
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Resolve a future that nobody else may have resolved yet."""
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,54 @@
+"""A task that one verb starts for itself, awaits, and never leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from atonce._backends.contract import Backend
+from atonce._model.outcome import Outcome
+from atonce._runtime.owner import Owner
+from atonce._runtime.site import spawn_site
+from atonce._verbs.gather import end_all
+from atonce._verbs.task import Task, begin
+
+
+def start_child(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    is_async: bool,
+    backend: Backend,
+    timeout: float | None,
+    name: str | None = None,
+) -> Task[Any]:
+    """Start a task that belongs to the verb alone: its failure is the verb's to tell."""
+    task: Task[Any] = Task(fn, backend, Owner(), timeout, name, spawn_site())
+    task.ignore()
+    return begin(task, args, is_async, copy_context())
+
+
+async def outcome_of(task: Task[Any]) -> Outcome[Any]:
+    """Wait for the task's end; when the waiter is cancelled, the task is stopped and over before that goes on."""
+    if not task.done():
+        try:
+            await task.wait()
+        except asyncio.CancelledError:
+            await end_all([task], None)
+            raise
+    outcome = task.outcome()
+    assert outcome is not None
+    return outcome
+
+
+async def run_child(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    is_async: bool,
+    backend: Backend,
+    timeout: float | None,
+    name: str | None = None,
+) -> Any:
+    """Run one call to its end, and give its value or raise its error."""
+    return (await outcome_of(start_child(fn, args, is_async, backend, timeout, name))).unwrap()

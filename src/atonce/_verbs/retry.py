@@ -1,0 +1,128 @@
+"""`retry_with_backoff`: one call, tried again with growing, jittered pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, TypeVarTuple, overload
+
+from atonce._backends.choose import On, backend_for
+from atonce._model.call import check_call, fn_name, is_async
+from atonce._model.checks import seconds_or_none
+from atonce._model.errors import TaskTimeout
+from atonce._model.options import Jitter, Retry, RetryOn
+from atonce._policy.backoff import again
+from atonce._runtime import telemetry
+from atonce._runtime.notes import annotate, attempts_note, short
+from atonce._verbs.child import run_child
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@overload
+async def retry_with_backoff(
+    fn: Callable[[*Ts], Coroutine[Any, Any, T]],
+    *args: *Ts,
+    attempts: int = 3,
+    base_delay: float = 0.1,
+    max_delay: float = 5.0,
+    jitter: Jitter = "full",
+    retry_on: RetryOn = Exception,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    on: On = None,
+) -> T: ...
+@overload
+async def retry_with_backoff(
+    fn: Callable[[*Ts], T],
+    *args: *Ts,
+    attempts: int = 3,
+    base_delay: float = 0.1,
+    max_delay: float = 5.0,
+    jitter: Jitter = "full",
+    retry_on: RetryOn = Exception,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    on: On = None,
+) -> T: ...
+async def retry_with_backoff(
+    fn: Callable[..., Any],
+    *args: Any,
+    attempts: int = 3,
+    base_delay: float = 0.1,
+    max_delay: float = 5.0,
+    jitter: Jitter = "full",
+    retry_on: RetryOn = Exception,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    on: On = None,
+) -> Any:
+    """Call `fn(*args)` until it returns, at most `attempts` times, and give its value.
+
+    `timeout`: seconds for each attempt; `deadline`: seconds for all of them and the pauses; `Retry` explains the
+    others. For the items of a stream pass `retry=` there.
+
+    **Bounded**: by `attempts`, and by `deadline`, which cuts a running attempt. **Fails**: with the last exception,
+    the attempts before it as notes. **Cancelled**: the running attempt is stopped and over, then the cancel goes on;
+    a cancel, KeyboardInterrupt and SystemExit are never retried. Source: Brooker, "Exponential Backoff And Jitter".
+
+    >>> async def main():
+    ...     return await retry_with_backoff(int, "42", attempts=5)
+    >>> asyncio.run(main())
+    42
+    """
+    options = Retry(attempts, base_delay, max_delay, jitter, retry_on, deadline)
+    limit = seconds_or_none("timeout", timeout)
+    check_call("fn", fn, args)
+    coroutine = is_async(fn)
+    backend = backend_for(on, coroutine)
+
+    async def once(attempt: int, left: float | None) -> Any:
+        shorter = [one for one in (limit, left) if one is not None]
+        return await run_child(fn, args, coroutine, backend, min(shorter, default=None))
+
+    return await attempt_until(once, options, fn_name(fn))
+
+
+async def retrying(once: Callable[[int], Awaitable[T]], retry: Retry, name: str = "the call") -> T:
+    """Await `once(attempt)` until it returns, as `retry` says; for verbs that bring their own attempt."""
+
+    async def bounded(attempt: int, left: float | None) -> T:
+        if left is None:
+            return await once(attempt)
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await once(attempt)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TaskTimeout(f"{name} took longer than deadline={retry.deadline:g} s", timeout=retry.deadline) from error
+
+    return await attempt_until(bounded, retry, name)
+
+
+async def attempt_until(once: Callable[[int, float | None], Awaitable[T]], retry: Retry, name: str) -> T:
+    """The loop of attempts: `once(attempt, seconds left)`, a pause, again."""
+    loop = asyncio.get_running_loop()
+    until = None if retry.deadline is None else loop.time() + retry.deadline
+    earlier: list[str] = []
+    previous = 0.0
+    while True:
+        attempt = len(earlier) + 1
+        try:
+            return await once(attempt, None if until is None else max(0.001, until - loop.time()))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            delay = again(retry, error, attempt, previous, random.random)
+            if delay is None or (until is not None and loop.time() + delay >= until):
+                if earlier:
+                    annotate(error, attempts_note(earlier, attempt))
+                raise
+            earlier.append(short(error))
+            if telemetry.handlers:
+                telemetry.emit("task.retry", {"delay": delay}, {"name": name, "attempt": attempt, "error": error})
+        previous = delay
+        await asyncio.sleep(delay)

@@ -1,0 +1,319 @@
+"""`stream`: many items through one function, bounded, lazily, as outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from contextvars import Context, copy_context
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+from weakref import WeakSet
+
+from atonce._backends.choose import On, backend_for
+from atonce._model.call import check_call, fn_name, is_async
+from atonce._model.checks import count_or_none, flag, label, seconds_or_none, shown
+from atonce._model.options import Rate, Retry
+from atonce._model.outcome import Failed, Ok, Outcome
+from atonce._runtime.owner import current_owner, scope_var
+from atonce._verbs.stream_run import Spec, StreamRun, StreamStatistics
+
+I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
+T = TypeVar("T")
+R = TypeVar("R")
+
+Kind = Literal["all", "ok", "failed", "values"]
+
+
+class _Iteration(Generic[R]):
+    """What the two faces share: one consumer of one run, and what it wants of the outcomes."""
+
+    __slots__ = ("_kind", "_spec", "run")
+
+    def __init__(self, spec: Spec, kind: Kind) -> None:
+        self._spec = spec
+        self._kind = kind
+        self.run: StreamRun | None = None
+
+    def start(self, context: Context, notify: Callable[[], None]) -> StreamRun:
+        """Begin the run; on its loop."""
+        owner = context.run(current_owner)
+        context.run(scope_var.set, None)
+        self.run = StreamRun(self._spec, context, owner, notify, self._kind == "values")
+        return self.run
+
+    def wants(self, outcome: Outcome[Any]) -> bool:
+        """Whether this kind of outcome is delivered."""
+        kind = self._kind
+        return kind in ("all", "values") or (kind == "ok") is outcome.ok
+
+    def end_error(self) -> BaseException | None:
+        """What ends the iteration with an error: the first failure of `values()`, or the input's."""
+        run = self.run
+        if run is None:
+            return None
+        if run.first_failure is not None:
+            return run.first_failure.error
+        return run.input_error
+
+
+class StreamIterator(_Iteration[R], AsyncIterator[R]):
+    """One run of a stream, as an async iterator."""
+
+    __slots__ = ("__weakref__", "_done", "_waiter")
+
+    def __init__(self, spec: Spec, kind: Kind) -> None:
+        super().__init__(spec, kind)
+        self._waiter: asyncio.Future[None] | None = None
+        self._done = False
+
+    def __aiter__(self) -> StreamIterator[R]:
+        return self
+
+    async def __anext__(self) -> R:
+        run = self.run
+        if run is None:
+            run = self.start(copy_context(), self._notify)
+        window = run.window
+        ready = window.ready
+        while True:
+            if ready and run.first_failure is None:
+                outcome = ready.popleft()
+                window.left += 1
+                if run.hungry or run.feeding:
+                    run.after_leave()
+                if self._kind == "all":
+                    return cast("R", outcome)
+                if self._kind == "values":
+                    return cast("R", outcome.value)
+                if self.wants(outcome):
+                    return cast("R", outcome)
+            elif run.closing or run.is_finished():
+                await self._finish(run)
+            else:
+                await self._wait(run)
+
+    async def aclose(self) -> None:
+        """End the run now: stop what runs, close the input, and wait until both are over."""
+        self._done = True
+        run = self.run
+        if run is not None:
+            await run.close()
+
+    async def _finish(self, run: StreamRun) -> None:
+        """End the iteration, with the error that ended it where there is one."""
+        already = self._done
+        await self.aclose()
+        error = None if already else self.end_error()
+        if error is None:
+            raise StopAsyncIteration
+        try:
+            Failed(error).unwrap()
+        finally:
+            del error
+
+    async def _wait(self, run: StreamRun) -> None:
+        """Wait for the next result; a cancel stops the run and waits for its end before it goes on."""
+        if self._waiter is not None:
+            raise RuntimeError("two tasks wait for the next item of one stream iterator: give each its own `async for`")
+        self._waiter = run.loop.create_future()
+        run.waiting = True
+        run.current = None
+        try:
+            await self._waiter
+        except BaseException:
+            run.waiting = False
+            await self.aclose()
+            raise
+        finally:
+            self._waiter = None
+
+    def _notify(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __del__(self) -> None:
+        run = self.run
+        if run is not None and not run.closing:
+            drop(run)
+
+
+def drop(run: StreamRun) -> None:
+    """A consumer went away without closing (a bare `break`): stop the run at once, from whatever thread this is."""
+    if run.loop.is_closed():
+        return
+    if asyncio._get_running_loop() is run.loop:
+        run.stop()
+    else:
+        try:
+            run.loop.call_soon_threadsafe(run.stop)
+        except RuntimeError:
+            return
+
+
+class StreamView(Generic[R]):
+    """A part of a stream (`values()`, `succeeded()`, `failed()`), iterated and closed like the stream itself."""
+
+    __slots__ = ("_kind", "_live", "_spec")
+
+    def __init__(self, spec: Spec, kind: Kind) -> None:
+        self._spec = spec
+        self._kind: Kind = kind
+        self._live: WeakSet[StreamIterator[R]] = WeakSet()
+
+    def __aiter__(self) -> StreamIterator[R]:
+        iterator: StreamIterator[R] = StreamIterator(self._spec, self._kind)
+        self._live.add(iterator)
+        return iterator
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every iteration of it that is still open; each is over when this returns."""
+        for iterator in tuple(self._live):
+            await iterator.aclose()
+
+
+class Stream(StreamView[Outcome[T]]):
+    """What `stream` gives: a lazy, re-iterable description. Each iteration is a new run; nothing starts before it.
+
+    `async for outcome in stream(...)` gives `Ok` or `Failed` for every item. Leaving early stops what runs and closes
+    the input: at once after a bare `break`, and awaited at the end of `async with stream(...) as s:`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec, "all")
+
+    def values(self) -> StreamView[T]:
+        """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""
+        return StreamView(self._spec, "values")
+
+    def succeeded(self) -> StreamView[Ok[T]]:
+        """The `Ok` outcomes alone."""
+        return StreamView(self._spec, "ok")
+
+    def failed(self) -> StreamView[Failed]:
+        """The `Failed` outcomes alone."""
+        return StreamView(self._spec, "failed")
+
+    def statistics(self) -> StreamStatistics:
+        """Counts over the iterations that are still referred to: running, waiting, abandoned, ..."""
+        runs = [iterator.run for iterator in self._live if iterator.run is not None]
+        return StreamStatistics.total([run.statistics() for run in runs])
+
+    def __repr__(self) -> str:
+        return f"<stream {self._spec.name!r} on {self._spec.backend.capabilities.name}>"
+
+
+@overload
+def stream(
+    items: Iterable[I] | AsyncIterable[I],
+    fn: Callable[[I], Coroutine[Any, Any, T]],
+    *,
+    max_concurrency: int | None = None,
+    ordered: bool = True,
+    timeout: float | None = None,
+    retry: Retry | int | None = None,
+    rate: Rate | str | None = None,
+    buffer: int | None = None,
+    on: On = None,
+    name: str | None = None,
+) -> Stream[T]: ...
+@overload
+def stream(
+    items: Iterable[I] | AsyncIterable[I],
+    fn: Callable[[I], T],
+    *,
+    max_concurrency: int | None = None,
+    ordered: bool = True,
+    timeout: float | None = None,
+    retry: Retry | int | None = None,
+    rate: Rate | str | None = None,
+    buffer: int | None = None,
+    on: On = None,
+    name: str | None = None,
+) -> Stream[T]: ...
+def stream(
+    items: Iterable[Any] | AsyncIterable[Any],
+    fn: Callable[[Any], Any],
+    *,
+    max_concurrency: int | None = None,
+    ordered: bool = True,
+    timeout: float | None = None,
+    retry: Retry | int | None = None,
+    rate: Rate | str | None = None,
+    buffer: int | None = None,
+    on: On = None,
+    name: str | None = None,
+) -> Stream[Any]:
+    """Run `fn(item)` for every item, many at once and never more than `max_concurrency`, and give their outcomes.
+
+    Prefer `parallel_map` for a plain list of values, `process_batch` to hand over many items a call, and `spawn` for a
+    few tasks of different kinds. `items` is any iterable or async iterable, finite or not, pulled lazily; what may
+    block is pulled in a thread of its own.
+
+    **Bounded**: `max_concurrency` items run (default: 100 on the loop, 32 threads, CPU count in processes); `buffer`
+    results wait (default: the larger of twice that and 16); no more than both together are pulled ahead of delivery.
+    A slow head does not idle the other places until the buffer is full. `timeout` is seconds an attempt, from its
+    start, and is enforced while the consumer is busy too; `rate` ("10/s" or `Rate`) spaces the starts of attempts.
+    **Fails**: a failing item is its own `Failed` (a timed-out one `Failed(TaskTimeout)`) and harms no other; a bad
+    option raises `ValueError` or `TypeError` here; an error of the input itself is raised after the items before it.
+    With `retry` (a `Retry` or a count) an item that rests between attempts does not take a place.
+    **Cancelled**: a cancel of the consumer stops every running item and is raised when each is over.
+    **Costs** about 1.5 us an item on the loop when it does not suspend. Elixir: `Task.async_stream/3`.
+
+    >>> async def double(n: int) -> int:
+    ...     return 2 * n
+    >>> async def main() -> list[int]:
+    ...     return [outcome.unwrap() async for outcome in stream(range(3), double, max_concurrency=2)]
+    >>> asyncio.run(main())
+    [0, 2, 4]
+    """
+    return Stream(
+        make_spec(items, fn, max_concurrency, timeout, retry, rate, buffer, on, name, ordered=flag("ordered", ordered))
+    )
+
+
+def make_spec(
+    items: Any,
+    fn: Callable[..., Any],
+    max_concurrency: int | None,
+    timeout: float | None,
+    retry: Retry | int | None,
+    rate: Rate | str | None,
+    buffer: int | None,
+    on: On,
+    name: str | None,
+    *,
+    ordered: bool,
+) -> Spec:
+    """Check everything that a stream is told, before anything starts."""
+    if not isinstance(items, (Iterable, AsyncIterable)) and not hasattr(items, "__getitem__"):
+        raise TypeError(f"items is an iterable or an async iterable; got {shown(items)}")
+    check_call("fn", fn, (None,))
+    coroutine = is_async(fn)
+    backend = backend_for(on, coroutine)
+    bound = count_or_none("max_concurrency", max_concurrency)
+    room = count_or_none("buffer", buffer)
+    if bound is None:
+        bound = backend.capabilities.default_concurrency
+    return Spec(
+        items=items,
+        fn=fn,
+        is_async=coroutine,
+        backend=backend,
+        name=label("name", name) or fn_name(fn),
+        bound=bound,
+        buffer=max(2 * bound, 16) if room is None else room,
+        ordered=ordered,
+        timeout=seconds_or_none("timeout", timeout),
+        retry=Retry.of(retry),
+        rate=Rate.of(rate),
+    )

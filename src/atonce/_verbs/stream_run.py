@@ -1,0 +1,347 @@
+"""One run of a stream: the shell that carries out what its window decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from atonce._backends.contract import Backend, Lanes
+from atonce._model.errors import TaskTimeout
+from atonce._model.options import Rate, Retry
+from atonce._model.outcome import Failed, make_failed, make_ok
+from atonce._policy.deadlines import Deadlines
+from atonce._policy.rate import Pacer
+from atonce._policy.window import Window
+from atonce._runtime import telemetry
+from atonce._runtime.clock import clock_of, is_virtual
+from atonce._runtime.feed import InstantFeed, NothingYet, feed_of
+from atonce._runtime.notes import annotate, attempts_note, item_note
+from atonce._runtime.owner import GRACE, Owner
+from atonce._runtime.waiting import resolve, wait_for_end
+from atonce._verbs.attempts import Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a stream is asked to do, checked."""
+
+    items: Any
+    fn: Callable[..., Any]
+    is_async: bool
+    backend: Backend
+    name: str
+    bound: int
+    buffer: int
+    ordered: bool
+    timeout: float | None
+    retry: Retry | None
+    rate: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """Counts of one run: `running` now, `waiting` finished and not delivered, `delivered`, `failed` of all that
+    finished, `retried` attempts, and `abandoned`: items whose time was up and that could not be ended."""
+
+    started: int
+    running: int
+    waiting: int
+    delivered: int
+    failed: int
+    retried: int
+    abandoned: int
+
+    @classmethod
+    def total(cls, parts: list[StreamStatistics]) -> StreamStatistics:
+        """Add up the counts of several runs."""
+        names = cls.__slots__
+        return cls(*(sum(getattr(part, name) for part in parts) for name in names))
+
+
+class StreamRun:
+    """A window, a feed and lanes, from the first pull to the last thing over.
+
+    `notify` is called on the loop when the consumer, having set `waiting`, should look again.
+    """
+
+    def __init__(self, spec: Spec, context: Context, owner: Owner, notify: Callable[[], None], fail_fast: bool) -> None:
+        self.spec = spec
+        self.loop = asyncio.get_running_loop()
+        self.fn = spec.fn
+        self.is_async = spec.is_async
+        self.timeout = spec.timeout
+        self.clock = clock_of(self.loop)
+        self.context = context
+        self.current: object = None
+        self.window: Window[Any] = Window(spec.bound, spec.buffer, spec.ordered)
+        self.waiting = False
+        self.hungry = False
+        self.closing = False
+        self.first_failure: Failed | None = None
+        self.input_error: BaseException | None = None
+        self.failed = 0
+        self.abandoned = 0
+        self._notify = notify
+        self._fail_fast = fail_fast
+        self._owner = owner
+        self._input_over = False
+        self._pacer = Pacer(spec.rate) if spec.rate else None
+        self._pace_timer: asyncio.TimerHandle | None = None
+        self._deadlines: Deadlines[Any] | None = Deadlines(spec.timeout) if spec.timeout else None
+        self._ring_timer: asyncio.TimerHandle | None = None
+        self._attempts = Attempts(spec.retry, self.loop, self._resume, self._cut) if spec.retry else None
+        self._again: deque[tuple[int, Any]] = deque()
+        self._over_waiters: list[asyncio.Future[None]] = []
+        self._over = False
+        owner.adopt(self)
+        self.feed = feed_of(spec.items, self.refill, self.window.pull_limit(), context, inline=is_virtual(self.loop))
+        self.feeding = not isinstance(self.feed, InstantFeed)
+        self._next = self.feed.next
+        self.lanes: Lanes = spec.backend.lanes(self, spec.bound, self._lanes_over)
+        if telemetry.handlers:
+            telemetry.emit("stream.start", {"time": self.clock()}, {"name": spec.name})
+        self.lanes.wake()
+
+    # -- the desk: what lanes call ------------------------------------------------------------------------------
+
+    def take(self) -> tuple[int, Any] | None:
+        window = self.window
+        if self.closing:
+            return None
+        if self._again:
+            return self._take_again() if window.may_resume() and self._paced() else None
+        if not window.may_start() or self._input_over:
+            self.hungry = True
+            return None
+        if self._pacer is not None and not self._paced():
+            return None
+        try:
+            item = self._next()
+        except NothingYet:
+            return None
+        except StopIteration:
+            self._end_of_input(None)
+            return None
+        except BaseException as error:
+            self._end_of_input(error)
+            return None
+        index = window.start()
+        if self._pacer is not None:
+            self._pacer.start(self.clock())
+        if telemetry.handlers or self._attempts is not None:
+            self._started(index)
+        return index, item
+
+    def may_take_more(self) -> bool:
+        return (bool(self._again) or not self._input_over) and self.window.may_start()
+
+    def returned(self, index: int, item: Any, value: Any, began: float, ended: float) -> None:
+        attempts = 1 if self._attempts is None else 1 + len(self._attempts.closed(index))
+        window = self.window
+        window.give(index, make_ok(value, index, item, attempts, ended - began))
+        if telemetry.handlers:
+            self._emit("task.stop", index, {"elapsed": ended - began})
+        if self.waiting and (window.ready or self.is_finished()):
+            self.waiting = False
+            self._notify()
+
+    def raised(self, index: int, item: Any, error: BaseException, began: float, ended: float) -> None:
+        earlier: list[str] = []
+        if self._attempts is not None:
+            if not self.closing and self._attempts.again(index, item, error):
+                self.window.rest()
+                if telemetry.handlers:
+                    self._emit("task.retry", index, {"elapsed": ended - began}, error=error)
+                return
+            earlier = self._attempts.closed(index)
+        attempts = 1 + len(earlier)
+        annotate(error, item_note(self.spec.name, index, item, attempts, self.spec.retry.attempts if self.spec.retry else 1))
+        if earlier:
+            annotate(error, attempts_note(earlier, attempts))
+        outcome = make_failed(error, index, item, attempts, ended - began)
+        self.failed += 1
+        self.window.give(index, outcome)
+        if telemetry.handlers:
+            self._emit("task.exception", index, {"elapsed": ended - began}, error=error)
+        if self._fail_fast and self.first_failure is None:
+            self.first_failure = outcome
+            self.stop()
+        if self.waiting and (self.window.ready or self.first_failure or self.is_finished()):
+            self.waiting = False
+            self._notify()
+
+    def timed_out(self, index: int, *, abandoned: bool) -> TaskTimeout:
+        """The error of an item whose time is up."""
+        cut = self._attempts.timeout(index) if self._attempts is not None else None
+        if cut is not None:
+            return cut
+        how = " and goes on in spite of its stop" if abandoned else ""
+        return TaskTimeout(f"the item took longer than timeout={self.timeout:g} s{how}", timeout=self.timeout, abandoned=abandoned)
+
+    def arm(self, began: float) -> None:
+        if self._ring_timer is None and self.timeout is not None:
+            self._ring_timer = self.loop.call_at(began + self.timeout, self._ring)
+
+    # -- the consumer's side ------------------------------------------------------------------------------------
+
+    def refill(self) -> None:
+        """There may be room, or input, or an item whose pause is over."""
+        self.hungry = False
+        self.current = None
+        self.lanes.wake()
+
+    def after_leave(self) -> None:
+        """A result has left, and the feed or a lane waits for that."""
+        if self.feeding:
+            self.feed.allow(self.window.pull_limit())
+        if self.hungry:
+            self.refill()
+
+    def is_finished(self) -> bool:
+        """Whether the input has ended and everything has been delivered."""
+        return self._input_over and self.window.is_idle()
+
+    def statistics(self) -> StreamStatistics:
+        window = self.window
+        return StreamStatistics(
+            started=window.started,
+            running=window.running,
+            waiting=window.given - window.left,
+            delivered=window.left,
+            failed=self.failed,
+            retried=self._attempts.retried if self._attempts is not None else 0,
+            abandoned=self.abandoned + getattr(self.lanes, "abandoned", 0),
+        )
+
+    # -- the owner's side ---------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Start nothing more, ask what runs to end, close the input; `wait_over` waits for it."""
+        if self.closing:
+            return
+        self.closing = True
+        for timer in (self._ring_timer, self._pace_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._attempts is not None:
+            self._attempts.stop()
+        self._again.clear()
+        self.feed.close()
+        self.lanes.stop()
+        if telemetry.handlers:
+            self._emit("stream.stop", -1, {"delivered": self.window.left, "failed": self.failed})
+        if self.waiting:
+            self.waiting = False
+            self._notify()
+
+    def abandon(self) -> None:
+        """Give up waiting for what swallows its cancel."""
+        self.abandoned += self.lanes.abandon()
+        self._lanes_over()
+
+    async def close(self) -> None:
+        """Stop, and wait until nothing runs and the input is closed; what does not end in its grace is abandoned.
+
+        A cancel of the waiter is raised when the wait is over.
+        """
+        self.stop()
+        patience = self.spec.backend.capabilities.patience
+        over, cancelled = await wait_for_end(self._is_over, self._over_waiters.append, GRACE if patience is None else patience)
+        if not over:
+            self.abandon()
+        await self.feed.closed()
+        if cancelled is not None:
+            raise cancelled
+
+    def __str__(self) -> str:
+        return f"stream {self.spec.name!r} ({self.window.running} running)"
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _lanes_over(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._owner.release(self)
+        for waiter in self._over_waiters:
+            resolve(waiter)
+
+    def _is_over(self) -> bool:
+        return self._over
+
+    def _end_of_input(self, error: BaseException | None) -> None:
+        self._input_over = True
+        if error is not None:
+            self.input_error = error
+            annotate(error, f"atonce: the input of {self.spec.name} failed after {self.window.started} items")
+        if self.waiting and self.is_finished():
+            self.waiting = False
+            self._notify()
+
+    def _paced(self) -> bool:
+        """Whether the rate allows a start now; if not, be woken when it does."""
+        if self._pacer is None:
+            return True
+        wait = self._pacer.wait(self.clock())
+        if wait <= 0.0:
+            return True
+        if self._pace_timer is None:
+            self._pace_timer = self.loop.call_later(wait, self._pace_over)
+        return False
+
+    def _pace_over(self) -> None:
+        self._pace_timer = None
+        self.lanes.wake()
+
+    def _ring(self) -> None:
+        """The deadline timer: end what is due, and set the timer to what is due next."""
+        assert self._deadlines is not None
+        self._ring_timer = None
+        now = self.clock()
+        for key in self._deadlines.due(now, self.lanes.running, self.lanes.still):
+            self.lanes.expire(key)
+        due = self._deadlines.next_ring(self.lanes.still)
+        if due is None and self.window.running:
+            due = now + self._deadlines.timeout
+        if due is not None and not self.closing:
+            self._ring_timer = self.loop.call_at(due, self._ring)
+
+    def _started(self, index: int) -> None:
+        if self._attempts is not None:
+            self._attempts.started(index)
+        if telemetry.handlers:
+            self._emit("task.start", index, {"time": self.clock()})
+
+    def _resume(self, index: int, item: Any) -> None:
+        """An item's pause is over: it queues for a place, before new ones."""
+        self._again.append((index, item))
+        self.lanes.wake()
+
+    def _take_again(self) -> tuple[int, Any] | None:
+        """The next item that rested, unless its deadline went by while it waited for a place."""
+        attempts = self._attempts
+        assert attempts is not None
+        while self._again and self.window.may_resume():
+            index, item = self._again.popleft()
+            self.window.resume()
+            late = attempts.expired(index)
+            if late is None:
+                if self._pacer is not None:
+                    self._pacer.start(self.clock())
+                return index, item
+            now = self.clock()
+            self.raised(index, item, late, now, now)
+        return None
+
+    def _cut(self, index: int) -> None:
+        """An item's deadline over all attempts is past: end the running one."""
+        key = self.lanes.find(index)
+        if key is not None:
+            self.lanes.expire(key)
+
+    def _emit(self, event: str, index: int, measurements: dict[str, Any], **metadata: Any) -> None:
+        telemetry.emit(event, measurements, {"name": self.spec.name, "index": index, **metadata})

@@ -1,0 +1,126 @@
+"""`Response`: the whole answer to one request, as a value."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z0-9._:+-]{1,40})""", re.IGNORECASE)
+#: Codecs of Python that are no charset of a text, or that take quadratic time (punycode, idna).
+_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"})
+
+
+class Headers(Mapping[str, str]):
+    """The header fields of an answer: `headers["content-type"]` in any case, `getall` for repeated fields.
+
+    A plain frozen value that pickles. Indexing gives the first of repeated fields; iteration gives each name once.
+
+    >>> Headers([("Set-Cookie", "a=1"), ("set-cookie", "b=2")]).getall("SET-COOKIE")
+    ['a=1', 'b=2']
+    """
+
+    __slots__ = ("_index", "fields")
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self.fields = tuple(fields)
+        self._index: dict[str, list[str]] | None = None
+
+    def _by_name(self) -> dict[str, list[str]]:
+        """The index by name, made when it is first needed."""
+        index = self._index
+        if index is None:
+            index = {}
+            for name, value in self.fields:
+                index.setdefault(name.lower(), []).append(value)
+            self._index = index
+        return index
+
+    def __getitem__(self, name: str) -> str:
+        return self._by_name()[name.lower()][0]
+
+    def __iter__(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for name, _ in self.fields:
+            if (low := name.lower()) not in seen:
+                seen.add(low)
+                yield name
+
+    def __len__(self) -> int:
+        return len(self._by_name())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._by_name()
+
+    def getall(self, name: str) -> list[str]:
+        """All values of a field, in the order in which they came; `[]` when it is not there."""
+        return list(self._by_name().get(name.lower(), ()))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Headers):
+            return self._by_name() == other._by_name()
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted((name, tuple(values)) for name, values in self._by_name().items())))
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self.fields)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Headers, (self.fields,)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The whole answer to one request: frozen, comparable, picklable.
+
+    `body` is decoded (gzip and the like), `url` the address it came from in the end, without credentials. Beside
+    them, and outside equality: `elapsed` seconds of the attempt that succeeded (waiting for a place not counted) and
+    `attempts`, the number of attempts it took.
+
+    >>> Response(200, "http://example.com/", Headers(), b'{"a": 1}').json()
+    {'a': 1}
+    """
+
+    status: int
+    url: str
+    headers: Headers
+    body: bytes
+    elapsed: float = field(default=0.0, compare=False)
+    attempts: int = field(default=1, compare=False)
+
+    def text(self) -> str:
+        """The body as text, by the charset of its Content-Type, else UTF-8; what does not fit is replaced by U+FFFD."""
+        name = charset(self.headers.get("content-type", "")) or "utf-8"
+        text = self.body.decode(name, "replace")
+        return text.removeprefix("\ufeff")
+
+    def json(self) -> Any:
+        """The body read as JSON; `ValueError` (`json.JSONDecodeError`) when it is not JSON."""
+        try:
+            if charset(self.headers.get("content-type", "")) is None:
+                return json.loads(self.body)
+            return json.loads(self.text())
+        except ValueError as error:
+            error.add_note(f"atonce: the body of {self.url} is not JSON ({self.headers.get('content-type', 'no type')})")
+            raise
+
+    def __repr__(self) -> str:
+        return f"Response(status={self.status}, url={self.url!r}, body=<{len(self.body)} bytes>)"
+
+
+def charset(content_type: str) -> str | None:
+    """The charset that a Content-Type names, or None when it names none that Python can decode safely."""
+    match = _CHARSET.search(content_type)
+    if match is None:
+        return None
+    try:
+        codec = codecs.lookup(match[1])
+    except (LookupError, ValueError):
+        return None
+    is_text = getattr(codec, "_is_text_encoding", True)
+    return codec.name if is_text and codec.name not in _NOT_CHARSETS else None
