@@ -39,7 +39,7 @@ class LoopBackend:
         """Start a task; from Python 3.12 on its first step runs before this returns, unless nested too deep."""
         global _depth
         loop = asyncio.get_running_loop()
-        steps = _run(to, fn if is_async else on_the_loop(fn), args, clock_of(loop))
+        steps = run_call(to, fn if is_async else on_the_loop(fn), args, clock_of(loop))
         if loop.get_task_factory() is not None:
             return loop.create_task(steps, context=context)
         if not _EAGER or _depth >= _DEEPEST_EAGER:
@@ -55,7 +55,7 @@ class LoopBackend:
         return LoopLanes(desk, bound, over)
 
 
-async def _run(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...], clock: Callable[[], float]) -> None:
+async def run_call(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...], clock: Callable[[], float]) -> None:
     """One call from begin to end."""
     to.began = clock()
     try:

@@ -26,7 +26,7 @@ class _Item:
         self.given_up = False
 
     def returned(self, value: Any) -> None:
-        if inspect.isawaitable(value) and not self.given_up:
+        if inspect.isawaitable(value) and self.lanes.wants(self):
             self.lanes.finish_on_loop(self, value)
         else:
             self.lanes.ended(self, value, None)
@@ -73,6 +73,10 @@ class PushedLanes:
             except Exception as error:
                 self.ended(entry, None, error)
 
+    def wants(self, entry: _Item) -> bool:
+        """Whether the end of this call still matters."""
+        return not self._stopping and not entry.given_up
+
     def finish_on_loop(self, entry: _Item, value: Any) -> None:
         """A plain function gave an awaitable (a lambda around an `async def`): await it here, in the item's place."""
 
@@ -94,6 +98,8 @@ class PushedLanes:
         """A call is over."""
         self._items.discard(entry)
         self._given_up.discard(entry)
+        if inspect.iscoroutine(value):
+            value.close()
         if self._stopping:
             if not self._items:
                 self._over()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import inspect
 import itertools
 import os
 import threading
@@ -120,8 +121,9 @@ class _Job:
         """On the loop: tell the receiver."""
         to, self.to = self.to, None
         if to is None:
-            return
-        if ok:
+            if inspect.iscoroutine(result):
+                result.close()
+        elif ok:
             to.returned(result)
         else:
             to.raised(result)

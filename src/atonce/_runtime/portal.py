@@ -10,10 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from atonce._model.errors import MisuseError
-from atonce._runtime.owner import Owner, scope_var
+from atonce._runtime.owner import GRACE, Owner, scope_var
+from atonce._runtime.scope import Scope
 
 T = TypeVar("T")
 
@@ -188,3 +190,27 @@ def portal() -> Portal:
                 _portal = Portal()
                 atexit.register(_portal.close)
     return _portal
+
+
+class BlockingScope:
+    """`with scope():` for code without a loop: the block owns what is spawned in it.
+
+    As the async `scope`, with one difference that threads impose: a failing task stops its siblings at once, and is
+    raised at the latest at the end of the block, which cannot be interrupted between two calls.
+    """
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, *, grace: float = GRACE, name: str | None = None) -> None:
+        self._scope = Scope(grace=grace, name=name)
+
+    def __enter__(self) -> BlockingScope:
+        portal()
+        self._scope.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._scope.unbind()
+        return portal().run(self._scope.leave, error)

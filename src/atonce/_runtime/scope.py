@@ -58,9 +58,13 @@ class Scope(Owner):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        self.unbind()
+        return await self.leave(error)
+
+    def unbind(self) -> None:
+        """Own nothing more of what this context spawns."""
         if self._token is not None:
             scope_var.reset(self._token)
-        return await self.leave(error)
 
     async def leave(self, error: BaseException | None) -> bool:
         """Stop and await the children, then say how the block ended; True when `error` was only our own cancel."""
@@ -78,6 +82,12 @@ class Scope(Owner):
             return False if cancelled is error else _raise(cancelled)
         body = None if error is None or error is cancelled else error
         return self._end(body)
+
+    def adopt(self, child: Child) -> None:
+        """Become responsible for `child`, unless a failure is ending the block already."""
+        if self._failures and not self.closed:
+            raise TaskStopped(f"{self} is ending because a task of it failed: it starts nothing more")
+        super().adopt(child)
 
     def child_failed(self, child: Child, error: BaseException) -> bool:
         """Stop the block and the siblings at once, once; the error is raised from the block."""

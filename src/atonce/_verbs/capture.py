@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from atonce._model.outcome import Failed, Ok, Outcome
@@ -28,3 +29,13 @@ async def capture(awaitable: Awaitable[T]) -> Outcome[T]:
     except Exception as error:
         return Failed(error, elapsed=loop.time() - began)
     return Ok(value, elapsed=loop.time() - began)
+
+
+def capture_call(call: Callable[[], T]) -> Outcome[T]:
+    """The same for a plain call."""
+    began = time.monotonic()
+    try:
+        value = call()
+    except Exception as error:
+        return Failed(error, elapsed=time.monotonic() - began)
+    return Ok(value, elapsed=time.monotonic() - began)

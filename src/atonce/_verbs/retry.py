@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar, TypeVarTuple, overload
+from typing import Any, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
 from atonce._backends.choose import On, backend_for
 from atonce._model.call import check_call, fn_name, is_async
@@ -21,32 +21,25 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+class RetryOptions(TypedDict, total=False):
+    """The options of `retry_with_backoff`, for the type checker."""
+
+    attempts: int
+    base_delay: float
+    max_delay: float
+    jitter: Jitter
+    retry_on: RetryOn
+    timeout: float | None
+    deadline: float | None
+    on: On
+
+
 @overload
 async def retry_with_backoff(
-    fn: Callable[[*Ts], Coroutine[Any, Any, T]],
-    *args: *Ts,
-    attempts: int = 3,
-    base_delay: float = 0.1,
-    max_delay: float = 5.0,
-    jitter: Jitter = "full",
-    retry_on: RetryOn = Exception,
-    timeout: float | None = None,
-    deadline: float | None = None,
-    on: On = None,
+    fn: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, **options: Unpack[RetryOptions]
 ) -> T: ...
 @overload
-async def retry_with_backoff(
-    fn: Callable[[*Ts], T],
-    *args: *Ts,
-    attempts: int = 3,
-    base_delay: float = 0.1,
-    max_delay: float = 5.0,
-    jitter: Jitter = "full",
-    retry_on: RetryOn = Exception,
-    timeout: float | None = None,
-    deadline: float | None = None,
-    on: On = None,
-) -> T: ...
+async def retry_with_backoff(fn: Callable[[*Ts], T], *args: *Ts, **options: Unpack[RetryOptions]) -> T: ...
 async def retry_with_backoff(
     fn: Callable[..., Any],
     *args: Any,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
 from atonce._backends.choose import On, backend_for
@@ -15,16 +15,18 @@ from atonce._model.checks import count_or_none, flag, label, seconds_or_none, sh
 from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Failed, Ok, Outcome
 from atonce._runtime.owner import current_owner, scope_var
-from atonce._verbs.stream_run import Spec, StreamRun, StreamStatistics
+from atonce._runtime.waiting import resolve
+from atonce._verbs.stream_run import Bell, Spec, StreamRun, StreamStatistics
 
 I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
 T = TypeVar("T")
 R = TypeVar("R")
 
-Kind = Literal["all", "ok", "failed", "values"]
+#: What an iteration delivers: outcomes of one kind or of all, bare values, or all outcomes up to the first failure.
+Kind = Literal["all", "ok", "failed", "values", "failfast"]
 
 
-class _Iteration(Generic[R]):
+class Iteration(Generic[R]):
     """What the two faces share: one consumer of one run, and what it wants of the outcomes."""
 
     __slots__ = ("_kind", "_spec", "run")
@@ -34,17 +36,17 @@ class _Iteration(Generic[R]):
         self._kind = kind
         self.run: StreamRun | None = None
 
-    def start(self, context: Context, notify: Callable[[], None]) -> StreamRun:
-        """Begin the run; on its loop."""
+    def start(self, context: Context, bell: Bell) -> StreamRun:
+        """Begin the run; on its loop. The run must not refer to its iterator, whose end of life ends the run."""
         owner = context.run(current_owner)
         context.run(scope_var.set, None)
-        self.run = StreamRun(self._spec, context, owner, notify, self._kind == "values")
+        self.run = StreamRun(self._spec, context, owner, bell, self._kind in ("values", "failfast"))
         return self.run
 
     def wants(self, outcome: Outcome[Any]) -> bool:
         """Whether this kind of outcome is delivered."""
         kind = self._kind
-        return kind in ("all", "values") or (kind == "ok") is outcome.ok
+        return kind in ("all", "failfast") or kind == ("ok" if outcome.ok else "failed")
 
     def end_error(self) -> BaseException | None:
         """What ends the iteration with an error: the first failure of `values()`, or the input's."""
@@ -56,14 +58,28 @@ class _Iteration(Generic[R]):
         return run.input_error
 
 
-class StreamIterator(_Iteration[R], AsyncIterator[R]):
+class _LoopBell:
+    """Wakes the one task that waits for the next result."""
+
+    __slots__ = ("waiter",)
+
+    def __init__(self) -> None:
+        self.waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """There may be a result."""
+        if self.waiter is not None:
+            resolve(self.waiter)
+
+
+class StreamIterator(Iteration[R], AsyncIterator[R]):
     """One run of a stream, as an async iterator."""
 
-    __slots__ = ("__weakref__", "_done", "_waiter")
+    __slots__ = ("__weakref__", "_bell", "_done")
 
     def __init__(self, spec: Spec, kind: Kind) -> None:
         super().__init__(spec, kind)
-        self._waiter: asyncio.Future[None] | None = None
+        self._bell = _LoopBell()
         self._done = False
 
     def __aiter__(self) -> StreamIterator[R]:
@@ -72,7 +88,7 @@ class StreamIterator(_Iteration[R], AsyncIterator[R]):
     async def __anext__(self) -> R:
         run = self.run
         if run is None:
-            run = self.start(copy_context(), self._notify)
+            run = self.start(copy_context(), self._bell)
         window = run.window
         ready = window.ready
         while True:
@@ -81,12 +97,10 @@ class StreamIterator(_Iteration[R], AsyncIterator[R]):
                 window.left += 1
                 if run.hungry or run.feeding:
                     run.after_leave()
-                if self._kind == "all":
+                if self._kind == "all" or self.wants(outcome):
                     return cast("R", outcome)
                 if self._kind == "values":
                     return cast("R", outcome.value)
-                if self.wants(outcome):
-                    return cast("R", outcome)
             elif run.closing or run.is_finished():
                 await self._finish(run)
             else:
@@ -113,23 +127,20 @@ class StreamIterator(_Iteration[R], AsyncIterator[R]):
 
     async def _wait(self, run: StreamRun) -> None:
         """Wait for the next result; a cancel stops the run and waits for its end before it goes on."""
-        if self._waiter is not None:
+        bell = self._bell
+        if bell.waiter is not None:
             raise RuntimeError("two tasks wait for the next item of one stream iterator: give each its own `async for`")
-        self._waiter = run.loop.create_future()
+        bell.waiter = run.loop.create_future()
         run.waiting = True
         run.current = None
         try:
-            await self._waiter
+            await bell.waiter
         except BaseException:
             run.waiting = False
             await self.aclose()
             raise
         finally:
-            self._waiter = None
-
-    def _notify(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            bell.waiter = None
 
     def __del__(self) -> None:
         run = self.run
@@ -191,6 +202,11 @@ class Stream(StreamView[Outcome[T]]):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec, "all")
 
+    @property
+    def spec(self) -> Spec:
+        """What it was asked to do."""
+        return self._spec
+
     def values(self) -> StreamView[T]:
         """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""
         return StreamView(self._spec, "values")
@@ -212,33 +228,26 @@ class Stream(StreamView[Outcome[T]]):
         return f"<stream {self._spec.name!r} on {self._spec.backend.capabilities.name}>"
 
 
+class StreamOptions(TypedDict, total=False):
+    """The options of `stream` and `parallel_map`, for the type checker."""
+
+    max_concurrency: int | None
+    ordered: bool
+    timeout: float | None
+    retry: Retry | int | None
+    rate: Rate | str | None
+    buffer: int | None
+    on: On
+    name: str | None
+
+
 @overload
 def stream(
-    items: Iterable[I] | AsyncIterable[I],
-    fn: Callable[[I], Coroutine[Any, Any, T]],
-    *,
-    max_concurrency: int | None = None,
-    ordered: bool = True,
-    timeout: float | None = None,
-    retry: Retry | int | None = None,
-    rate: Rate | str | None = None,
-    buffer: int | None = None,
-    on: On = None,
-    name: str | None = None,
+    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
 ) -> Stream[T]: ...
 @overload
 def stream(
-    items: Iterable[I] | AsyncIterable[I],
-    fn: Callable[[I], T],
-    *,
-    max_concurrency: int | None = None,
-    ordered: bool = True,
-    timeout: float | None = None,
-    retry: Retry | int | None = None,
-    rate: Rate | str | None = None,
-    buffer: int | None = None,
-    on: On = None,
-    name: str | None = None,
+    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], T], **options: Unpack[StreamOptions]
 ) -> Stream[T]: ...
 def stream(
     items: Iterable[Any] | AsyncIterable[Any],

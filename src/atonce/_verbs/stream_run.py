@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from atonce._backends.contract import Backend, Lanes
 from atonce._model.errors import TaskTimeout
@@ -62,13 +62,20 @@ class StreamStatistics:
         return cls(*(sum(getattr(part, name) for part in parts) for name in names))
 
 
+class Bell(Protocol):
+    """How the consumer is woken."""
+
+    def ring(self) -> None:
+        """There may be a result."""
+
+
 class StreamRun:
     """A window, a feed and lanes, from the first pull to the last thing over.
 
-    `notify` is called on the loop when the consumer, having set `waiting`, should look again.
+    `bell` is rung on the loop when the consumer, having set `waiting`, should look again.
     """
 
-    def __init__(self, spec: Spec, context: Context, owner: Owner, notify: Callable[[], None], fail_fast: bool) -> None:
+    def __init__(self, spec: Spec, context: Context, owner: Owner, bell: Bell, fail_fast: bool) -> None:
         self.spec = spec
         self.loop = asyncio.get_running_loop()
         self.fn = spec.fn
@@ -80,12 +87,13 @@ class StreamRun:
         self.window: Window[Any] = Window(spec.bound, spec.buffer, spec.ordered)
         self.waiting = False
         self.hungry = False
+        self.asked = False
         self.closing = False
         self.first_failure: Failed | None = None
         self.input_error: BaseException | None = None
         self.failed = 0
         self.abandoned = 0
-        self._notify = notify
+        self._notify = bell.ring
         self._fail_fast = fail_fast
         self._owner = owner
         self._input_over = False
@@ -196,6 +204,7 @@ class StreamRun:
 
     def after_leave(self) -> None:
         """A result has left, and the feed or a lane waits for that."""
+        self.asked = False
         if self.feeding:
             self.feed.allow(self.window.pull_limit())
         if self.hungry:
@@ -220,7 +229,7 @@ class StreamRun:
     # -- the owner's side ---------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Start nothing more, ask what runs to end, close the input; `wait_over` waits for it."""
+        """Start nothing more, ask what runs to end, close the input; `close` waits for it."""
         if self.closing:
             return
         self.closing = True
@@ -269,6 +278,10 @@ class StreamRun:
         self._owner.release(self)
         for waiter in self._over_waiters:
             resolve(waiter)
+
+    def is_closed(self) -> bool:
+        """Whether it was stopped and nothing of it runs any more."""
+        return self.closing and self._over
 
     def _is_over(self) -> bool:
         return self._over

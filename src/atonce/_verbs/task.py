@@ -261,6 +261,8 @@ class Task(Generic[T]):
                 return
             else:
                 self._settle(make_ok(value, None, None, 1, self._elapsed()))
+        elif inspect.iscoroutine(value):
+            value.close()
         self._over()
 
     def raised(self, error: BaseException) -> None:

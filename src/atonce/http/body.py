@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import zlib
 from collections.abc import Iterator
 from functools import cache
@@ -42,43 +41,49 @@ class Zlib:
         self._gzip = gzip
         self._inflate: Any = None
         self._held = b""
-        self._after = False
+        self._members = 0
+        self._over = False
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        while data or self._held:
-            if self._inflate is None and not self._begin(data):
+        while (data or self._held) and not self._over:
+            if self._inflate is None:
+                data = self._begin(self._held + data)
+            if self._inflate is None:
                 return
-            data, self._held = self._held + data, b""
-            more = True
-            while more and not self._inflate.eof:
-                piece = self._inflate.decompress(data, PIECE)
-                data = self._inflate.unconsumed_tail
-                more = bool(data) or len(piece) == PIECE
-                if piece:
-                    yield piece
+            yield from self._some(data)
             if not self._inflate.eof:
                 return
             data = self._inflate.unused_data
             self._inflate = None
-            self._after = True
 
-    def _begin(self, data: bytes) -> bool:
-        """Choose the form by the first two bytes; False when there is nothing to decode (yet)."""
-        start = self._held + data
-        if self._after:
+    def _some(self, data: bytes) -> Iterator[bytes]:
+        """Decode to the end of the data or of the member; a full piece may have more behind it."""
+        more = True
+        while more and not self._inflate.eof:
+            piece = self._inflate.decompress(data, PIECE)
+            data = self._inflate.unconsumed_tail
+            more = bool(data) or len(piece) == PIECE
+            if piece:
+                yield piece
+
+    def _begin(self, start: bytes) -> bytes:
+        """Choose the form by the first two bytes, which are held back until both are there."""
+        self._held = b""
+        if self._members:
             start = start.lstrip(b"\0")
-            if not self._gzip or (start and not b"\x1f\x8b".startswith(start[:2])):
-                self._held = b""
-                return False
+            self._over = not self._gzip or not b"\x1f\x8b".startswith(start[:2])
+        if self._over:
+            return b""
         if len(start) < 2:
             self._held = start
-            return False
-        wbits = 31 if self._gzip else 15 if start[0] & 15 == 8 and (start[0] * 256 + start[1]) % 31 == 0 else -15
-        self._inflate = zlib.decompressobj(wbits)
-        return True
+            return b""
+        zlib_header = start[0] & 15 == 8 and (start[0] * 256 + start[1]) % 31 == 0
+        self._inflate = zlib.decompressobj(31 if self._gzip else 15 if zlib_header else -15)
+        self._members += 1
+        return start
 
     def is_whole(self) -> bool:
-        return self._inflate is None and (self._after or not self._held)
+        return self._inflate is None and (self._members > 0 or not self._held)
 
 
 class Brotli:

@@ -1,0 +1,184 @@
+"""A stream as a plain iterator: the run lives on the private loop, its results leave in the caller's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
+from weakref import WeakSet
+
+from atonce._model.outcome import Failed, Ok, Outcome
+from atonce._runtime.portal import Portal, portal
+from atonce._verbs.stream import Iteration, Kind, Stream, drop
+from atonce._verbs.stream_run import Spec, StreamRun, StreamStatistics
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _ThreadBell:
+    """Wakes the one thread that waits for the next result."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """There may be a result."""
+        with contextlib.suppress(RuntimeError):
+            self._lock.release()
+
+    def wait(self) -> None:
+        """Wait for a ring."""
+        self._lock.acquire()
+
+
+class BlockingStreamIterator(Iteration[R], Iterator[R]):
+    """One run of a stream, as a plain iterator with `close()`."""
+
+    __slots__ = ("__weakref__", "_bell", "_done", "_portal")
+
+    def __init__(self, spec: Spec, kind: Kind) -> None:
+        super().__init__(spec, kind)
+        self._bell = _ThreadBell()
+        self._portal: Portal | None = None
+        self._done = False
+
+    def __iter__(self) -> BlockingStreamIterator[R]:
+        return self
+
+    def __next__(self) -> R:
+        run = self.run
+        if run is None:
+            run = self._start()
+        window = run.window
+        ready = window.ready
+        while True:
+            if ready and run.first_failure is None:
+                outcome = ready.popleft()
+                window.left += 1
+                if run.hungry or run.feeding:
+                    self._ask(run)
+                if self._kind == "all" or self.wants(outcome):
+                    return cast("R", outcome)
+                if self._kind == "values":
+                    return cast("R", outcome.value)
+            elif run.closing or run.is_finished():
+                self._finish()
+            else:
+                self._wait(run)
+
+    def close(self) -> None:
+        """End the run now: stop what runs, close the input, and wait until both are over."""
+        self._done = True
+        run = self.run
+        if run is not None and not run.is_closed() and self._portal is not None:
+            self._portal.run(run.close)
+
+    def _start(self) -> StreamRun:
+        self._portal = portal()
+        return self._portal.call(lambda: self.start(copy_context(), self._bell))
+
+    def _ask(self, run: StreamRun) -> None:
+        """A result has left: tell the loop, once for all that leave before it looks."""
+        if not run.asked and self._portal is not None:
+            run.asked = True
+            self._portal.post(run.after_leave)
+
+    def _wait(self, run: StreamRun) -> None:
+        """Wait for the next result; whatever interrupts the wait closes the run first."""
+        run.waiting = True
+        if run.window.ready or run.is_finished() or run.closing:
+            run.waiting = False
+            return
+        try:
+            self._bell.wait()
+        except BaseException:
+            run.waiting = False
+            self.close()
+            raise
+
+    def _finish(self) -> None:
+        """End the iteration, with the error that ended it where there is one."""
+        already = self._done
+        self.close()
+        error = None if already else self.end_error()
+        if error is None:
+            raise StopIteration
+        try:
+            Failed(error).unwrap()
+        finally:
+            del error
+
+    def __del__(self) -> None:
+        run = self.run
+        if run is None or run.closing:
+            return
+        if self._portal is None or self._portal.is_inside():
+            drop(run)
+            return
+        with contextlib.suppress(Exception):
+            self._portal.run(run.close)
+
+
+class BlockingStreamView(Generic[R]):
+    """A part of a stream, iterated with `for` and closed like the stream itself."""
+
+    __slots__ = ("_kind", "_live", "_spec")
+
+    def __init__(self, spec: Spec, kind: Kind) -> None:
+        self._spec = spec
+        self._kind: Kind = kind
+        self._live: WeakSet[BlockingStreamIterator[R]] = WeakSet()
+
+    def __iter__(self) -> BlockingStreamIterator[R]:
+        iterator: BlockingStreamIterator[R] = BlockingStreamIterator(self._spec, self._kind)
+        self._live.add(iterator)
+        return iterator
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every iteration of it that is still open; each is over when this returns."""
+        for iterator in tuple(self._live):
+            iterator.close()
+
+
+class BlockingStream(BlockingStreamView[Outcome[T]]):
+    """What `atonce.blocking.stream` gives: `atonce.Stream` with `for` instead of `async for`.
+
+    A bare `break` stops what runs before the next statement; `close()` and `with` do so whatever refers to it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, stream: Stream[T]) -> None:
+        super().__init__(stream.spec, "all")
+
+    def values(self) -> BlockingStreamView[T]:
+        """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""
+        return BlockingStreamView(self._spec, "values")
+
+    def succeeded(self) -> BlockingStreamView[Ok[T]]:
+        """The `Ok` outcomes alone."""
+        return BlockingStreamView(self._spec, "ok")
+
+    def failed(self) -> BlockingStreamView[Failed]:
+        """The `Failed` outcomes alone."""
+        return BlockingStreamView(self._spec, "failed")
+
+    def statistics(self) -> StreamStatistics:
+        """Counts over the iterations that are still referred to: running, waiting, abandoned, ..."""
+        runs = [iterator.run for iterator in self._live if iterator.run is not None]
+        return StreamStatistics.total([run.statistics() for run in runs])

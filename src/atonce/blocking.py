@@ -1,0 +1,149 @@
+"""The verbs of atonce for code without an event loop: the same names and options, blocking calls and plain iterators.
+
+Each is mirrored from its async verb by one adapter, over one private loop thread. It works where a loop already runs
+(Jupyter) too, except on that private loop itself, where a call raises at once and says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, overload
+
+from atonce._backends.loop import LoopBackend as LoopBackend
+from atonce._backends.thread import ThreadBackend as ThreadBackend
+from atonce._model.errors import AtonceError as AtonceError
+from atonce._model.errors import FetchError as FetchError
+from atonce._model.errors import HttpStatusError as HttpStatusError
+from atonce._model.errors import NotSerializable as NotSerializable
+from atonce._model.errors import RemoteError as RemoteError
+from atonce._model.errors import RestartLimit as RestartLimit
+from atonce._model.errors import TaskStopped as TaskStopped
+from atonce._model.errors import TaskTimeout as TaskTimeout
+from atonce._model.errors import TooManyChildren as TooManyChildren
+from atonce._model.errors import WorkerLost as WorkerLost
+from atonce._model.options import Rate as Rate
+from atonce._model.options import Retry as Retry
+from atonce._model.outcome import Failed as Failed
+from atonce._model.outcome import Ok as Ok
+from atonce._model.outcome import Outcome as Outcome
+from atonce._runtime import telemetry as telemetry
+from atonce._runtime.portal import BlockingScope as scope
+from atonce._runtime.portal import portal
+from atonce._runtime.token import cancelled as cancelled
+from atonce._verbs import aggregate as _aggregate
+from atonce._verbs import batch as _batch
+from atonce._verbs import capture as _capture
+from atonce._verbs import gather as _gather
+from atonce._verbs import parallel_map as _parallel_map
+from atonce._verbs import pipeline as _pipeline
+from atonce._verbs import race as _race
+from atonce._verbs import retry as _retry
+from atonce._verbs import stream as _stream
+from atonce._verbs import task as _task
+from atonce._verbs.aggregate import MISSING as MISSING
+from atonce._verbs.aggregate import source as source
+from atonce._verbs.batch import BatchResult as BatchResult
+from atonce._verbs.blocking_stream import BlockingStream as Stream
+from atonce._verbs.race import RaceOptions
+from atonce._verbs.retry import RetryOptions
+from atonce._verbs.stream import StreamOptions
+from atonce._verbs.task import Task as Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
+F = TypeVar("F", bound=Callable[..., Any])
+Ts = TypeVarTuple("Ts")
+
+
+def mirror(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make the blocking twin of an async verb: the same call, which waits in the calling thread."""
+
+    @wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return portal().run(verb, *args, **kwargs)
+
+    return call
+
+
+def mirror_call(verb: F) -> F:
+    """Make the blocking twin of a verb that does not wait: the same call, made on the private loop's thread."""
+
+    @wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return portal().call(verb, *args, **kwargs)
+
+    twin: Any = call
+    return twin
+
+
+spawn = mirror_call(_task.spawn)
+ignore = mirror_call(_gather.ignore)
+completed = mirror_call(_gather.completed)
+await_one = mirror(_gather.await_one)
+await_many = mirror(_gather.await_many)
+poll = mirror(_gather.poll)
+poll_many = mirror(_gather.poll_many)
+shutdown = mirror(_gather.shutdown)
+async_pipeline = mirror(_pipeline.async_pipeline)
+aggregate = mirror(_aggregate.aggregate)
+with_fallback = mirror(_aggregate.with_fallback)
+process_batch = mirror(_batch.process_batch)
+
+
+@overload
+def stream(
+    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
+) -> Stream[T]: ...
+@overload
+def stream(
+    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], T], **options: Unpack[StreamOptions]
+) -> Stream[T]: ...
+@wraps(_stream.stream)
+def stream(*args: Any, **options: Any) -> Any:
+    return Stream(_stream.stream(*args, **options))
+
+
+@overload
+def parallel_map(
+    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
+) -> list[T]: ...
+@overload
+def parallel_map(
+    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], T], **options: Unpack[StreamOptions]
+) -> list[T]: ...
+@wraps(_parallel_map.parallel_map)
+def parallel_map(*args: Any, **options: Any) -> Any:
+    return portal().run(_parallel_map.parallel_map, *args, **options)
+
+
+@overload
+def race(fns: Iterable[Callable[[], Coroutine[Any, Any, T]]], **options: Unpack[RaceOptions]) -> T: ...
+@overload
+def race(fns: Iterable[Callable[[], T]], **options: Unpack[RaceOptions]) -> T: ...
+@wraps(_race.race)
+def race(*args: Any, **options: Any) -> Any:
+    return portal().run(_race.race, *args, **options)
+
+
+@overload
+def retry_with_backoff(
+    fn: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, **options: Unpack[RetryOptions]
+) -> T: ...
+@overload
+def retry_with_backoff(fn: Callable[[*Ts], T], *args: *Ts, **options: Unpack[RetryOptions]) -> T: ...
+@wraps(_retry.retry_with_backoff)
+def retry_with_backoff(*args: Any, **options: Any) -> Any:
+    return portal().run(_retry.retry_with_backoff, *args, **options)
+
+
+def capture(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Call a blocking verb and give `Ok(value)` or `Failed(error)` instead of a value or a raise.
+
+    KeyboardInterrupt and SystemExit are no failures and go on.
+
+    >>> capture(retry_with_backoff, int, "42")
+    Ok(42)
+    """
+    return _capture.capture_call(lambda: verb(*args, **kwargs))

@@ -1,0 +1,99 @@
+"""`Client`: what an HTTP library is to `fetch`, something that sends one message and gives the answer."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from atonce._model.errors import FetchError
+from atonce.http.address import without_credentials
+from atonce.http.body import BadCoding, TooLarge
+from atonce.http.request import Hop
+from atonce.http.response import Headers
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+BODYLESS = frozenset({204, 304})
+
+
+class Answer(NamedTuple):
+    """What came back for one message; the body of an answer that is only a redirect is not read."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Client(Protocol):
+    """A port to one HTTP library."""
+
+    #: How many messages it can have under way in all and to one host; None is no limit.
+    limits: tuple[int | None, int | None]
+
+    async def send(self, hop: Hop, seconds: float | None) -> Answer:
+        """Send one message and read its answer within `seconds`; every failure is a `FetchError`."""
+
+
+def is_followed(hop: Hop, status: int, headers: Headers) -> bool:
+    """Whether an answer is a redirect that will be followed."""
+    return status in REDIRECTS and hop.request.follow > 0 and bool(headers.get("location"))
+
+
+def decoded(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Header fields as text: UTF-8 where they are that, else Latin-1 as of old."""
+    return Headers([(name.decode("ascii", "replace"), _text(value)) for name, value in fields])
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def refuse_length(hop: Hop, headers: Headers) -> None:
+    """Stop before the first byte of a body whose announced length is over the bound."""
+    most = hop.request.max_bytes
+    length = headers.get("content-length", "")
+    if most is not None and length.isdigit() and hop.method != "HEAD" and int(length[:20]) > most:
+        raise TooLarge(f"announced: {length[:20]} bytes")
+
+
+def failure(hop: Hop, kind: str, text: str) -> FetchError:
+    """The error of a message that has no acceptable answer."""
+    url = without_credentials(hop.address.url)
+    return FetchError(f"{hop.method} {url}: {text}", kind=kind, url=url)
+
+
+def common_failure(hop: Hop, error: BaseException, seconds: float | None) -> FetchError | None:
+    """The error for what means the same with every client, or None."""
+    most = hop.request.max_bytes
+    if isinstance(error, TooLarge):
+        return failure(hop, "too_large", f"the body is larger than max_bytes={most} ({error}); stopped; raise max_bytes to take it")
+    if isinstance(error, BadCoding):
+        return failure(hop, "protocol", str(error))
+    if isinstance(error, TimeoutError) and seconds is not None:
+        return failure(hop, "timeout", f"no whole answer in {_in_words(hop, seconds)}")
+    for one in chain(error):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            text = f"the server's certificate is refused ({one.verify_message}); nothing was sent"
+            return failure(hop, "tls", text)
+        if isinstance(one, ssl.SSLError):
+            return failure(hop, "tls", f"no secure connection ({one.reason or one}); is it really https on this port?")
+    return None
+
+
+def _in_words(hop: Hop, seconds: float) -> str:
+    limit = hop.request.timeout
+    if limit is not None and seconds >= limit * 0.999:
+        return f"timeout={limit:g} s; raise timeout= if the server is slow by nature"
+    return f"the {seconds:.3g} s that were left of its time"
+
+
+def chain(error: BaseException | None) -> Iterable[BaseException]:
+    """An error and what it came from, at most 8 of them."""
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__

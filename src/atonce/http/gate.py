@@ -1,0 +1,120 @@
+"""`Gate`: places for running requests, in all and for each host, and the pace at which they start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from atonce._model.options import Rate
+from atonce._policy.rate import Pacer
+from atonce._runtime.clock import clock_of
+
+Place = tuple[str, int]
+NO_LIMIT = 10**9
+
+
+class Gate:
+    """At most `total` requests at a time, and at most `per_host` to the same host and port.
+
+    Whoever waits for a busy host does not keep others from theirs: a place that becomes free goes to the hosts in turn,
+    and within a host to who came first. `beyond` is a further gate to pass (the limits of a client that is shared).
+    """
+
+    def __init__(self, total: int | None, per_host: int | None, rate: Rate | None = None, beyond: Gate | None = None) -> None:
+        self._free = total or NO_LIMIT
+        self._per_host = per_host or NO_LIMIT
+        self._pacer = Pacer(rate) if rate is not None else None
+        self._beyond = beyond
+        self._busy: dict[Place, int] = {}
+        self._waiting: dict[Place, deque[asyncio.Future[None]]] = {}
+        self._turn: deque[Place] = deque()
+
+    async def enter(self, place: Place) -> None:
+        """Wait for a place; a cancel takes none."""
+        busy = self._busy.get(place, 0)
+        if self._free and busy < self._per_host:
+            self._free -= 1
+            self._busy[place] = busy + 1
+        else:
+            await self._queue(place)
+        if self._pacer is None and self._beyond is None:
+            return
+        try:
+            await self._go_on(place)
+        except BaseException:
+            self._return(place)
+            raise
+
+    def leave(self, place: Place) -> None:
+        """Give a place back."""
+        if self._beyond is not None:
+            self._beyond.leave(place)
+        self._return(place)
+
+    def is_idle(self) -> bool:
+        """Whether nobody has a place or waits for one."""
+        return not self._busy and not self._waiting
+
+    async def _go_on(self, place: Place) -> None:
+        """What comes after the place: the pace, and the further gate."""
+        if self._pacer is not None:
+            now = clock_of(asyncio.get_running_loop())()
+            wait = self._pacer.wait(now)
+            self._pacer.start(now)
+            if wait > 0.0:
+                await asyncio.sleep(wait)
+        if self._beyond is not None:
+            await self._beyond.enter(place)
+
+    async def _queue(self, place: Place) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(place, deque()).append(future)
+        if self._busy.get(place, 0) < self._per_host:
+            self._turn.append(place)
+        try:
+            await future
+        except BaseException:
+            if future.done() and not future.cancelled():
+                self._return(place)
+            else:
+                self._forget(place, future)
+            raise
+
+    def _forget(self, place: Place, future: asyncio.Future[None]) -> None:
+        queue = self._waiting.get(place)
+        if queue is not None and future in queue:
+            queue.remove(future)
+            if not queue:
+                del self._waiting[place]
+
+    def _return(self, place: Place) -> None:
+        busy = self._busy[place] - 1
+        if busy:
+            self._busy[place] = busy
+        else:
+            del self._busy[place]
+        self._free += 1
+        if self._waiting:
+            if place in self._waiting:
+                self._turn.append(place)
+            self._admit()
+
+    def _admit(self) -> None:
+        """Give the free places to the hosts in turn; an entry in `_turn` is a hint that is looked at again."""
+        while self._free and self._turn:
+            place = self._turn.popleft()
+            queue = self._waiting.get(place)
+            busy = self._busy.get(place, 0)
+            if queue is None or busy >= self._per_host:
+                continue
+            future = queue.popleft()
+            if not queue:
+                del self._waiting[place]
+            if future.done():
+                self._turn.append(place)
+                continue
+            self._free -= 1
+            self._busy[place] = busy + 1
+            future.set_result(None)
+            if queue and busy + 1 < self._per_host:
+                self._turn.append(place)

@@ -1,0 +1,115 @@
+"""`fetch_stream` and `parallel_fetch`: many URLs, bounded in all and for each host, as outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Unpack
+
+from atonce._model.checks import count, count_or_none, flag, shown
+from atonce._model.errors import MisuseError
+from atonce._model.options import Rate
+from atonce._model.outcome import Outcome
+from atonce._verbs.stream import Stream, StreamIterator, make_spec
+from atonce._verbs.stream_run import Spec
+from atonce.http.choose import adapted, check_client, gate_of
+from atonce.http.fetch import THRICE
+from atonce.http.fetcher import Fetcher, Job
+from atonce.http.gate import Gate
+from atonce.http.request import FetchOptions, Request
+from atonce.http.response import Response
+from atonce.http.session import Session, join
+
+Urls = Iterable[str] | AsyncIterable[str]
+
+
+def fetch_stream(
+    urls: Urls,
+    *,
+    max_concurrency: int = 50,
+    per_host: int | None = 6,
+    rate: Rate | str | None = None,
+    ordered: bool = True,
+    **options: Unpack[FetchOptions],
+) -> Stream[Response]:
+    """Ask many URLs and give an outcome for each, `Ok(Response)` or `Failed(error)`, as they come.
+
+    Prefer `parallel_fetch` for a list of them all at once. `options` are those of `fetch`, the same for every URL.
+    `urls` is any iterable or async iterable, pulled lazily.
+
+    **Bounded**: `max_concurrency` requests run, at most `per_host` of them to the same host and port (a redirect
+    counts where it leads); URLs of other hosts overtake those that wait for a busy one, as far as twice
+    `max_concurrency` URLs are looked ahead. `rate` ("10/s") spaces all requests, retries and redirects too. Waiting for a
+    place or for the rate counts neither against `timeout` nor against `deadline`; an item that rests between attempts
+    takes no place. **Fails**: a URL that fails, a bad URL too, is its own `Failed`; a bad option raises here.
+    **Cancelled**: as `stream`; every running request is stopped and its connection closed.
+    **Costs**: one aiohttp session for each run, closed with it.
+
+    >>> async def main(urls: list[str]) -> None:
+    ...     async for outcome in fetch_stream(urls, per_host=2, rate="20/s"):
+    ...         print(outcome.input, outcome.ok)
+    """
+    in_order = flag("ordered", ordered)
+    return Stream(_spec(urls, max_concurrency, per_host, rate, options, ordered=in_order))
+
+
+async def parallel_fetch(
+    urls: Urls,
+    *,
+    max_concurrency: int = 50,
+    per_host: int | None = 6,
+    rate: Rate | str | None = None,
+    ordered: bool = True,
+    **options: Unpack[FetchOptions],
+) -> list[Outcome[Response]]:
+    """Ask many URLs and give the outcomes of all, in the order of `urls` (`ordered=False`: as they came).
+
+    `fetch_stream` explains the options, and is the one to take to begin with the first answer while others run.
+
+    **Bounded**, **Fails**, **Costs**: as `fetch_stream`; the list holds all bodies. **Cancelled**: every request is
+    stopped and over, then the cancel goes on.
+
+    >>> async def main() -> list[int]:
+    ...     outcomes = await parallel_fetch(["https://example.com/", "https://example.org/"], timeout=2.0)
+    ...     return [outcome.value.status for outcome in outcomes if outcome.ok]
+    """
+    in_order = flag("ordered", ordered)
+    spec = _spec(urls, max_concurrency, per_host, rate, options, ordered=False)
+    iterator: StreamIterator[Outcome[Response]] = StreamIterator(spec, "all")
+    try:
+        found = [outcome async for outcome in iterator]
+    finally:
+        await iterator.aclose()
+    if in_order:
+        found.sort(key=_index)
+    return found
+
+
+def _index(outcome: Outcome[Response]) -> int:
+    return outcome.index or 0
+
+
+def _spec(
+    urls: Any,
+    max_concurrency: int,
+    per_host: int | None,
+    rate: Rate | str | None,
+    options: FetchOptions,
+    *,
+    ordered: bool,
+) -> Spec:
+    """Check all options, and make the stream's description from them."""
+    if isinstance(urls, (str, bytes)):
+        raise TypeError(f"urls is a list (or another iterable) of URLs, e.g. [{shown(urls)}]; got one URL: use fetch for it")
+    bound = count("max_concurrency", max_concurrency)
+    limit = count_or_none("per_host", per_host)
+    pace = Rate.of(rate)
+    given: dict[str, Any] = {"retry": THRICE, **options}
+    client = given.pop("client", None)
+    request = Request.of(**given)
+    check_client(client, request.verify)
+    spare = bound if limit is not None and limit < bound else 0
+    plan = _Plan(request, client, bound, limit, pace)
+    spec = make_spec(urls, _fetch, bound + spare, None, None, None, max(2 * bound, 16) - spare, None, "fetch", ordered=ordered)
+    return replace(spec, backend=_Served(spec.backend, plan), retry=plan.retry())

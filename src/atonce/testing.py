@@ -1,0 +1,119 @@
+"""Aids for testing code that uses atonce: virtual time, seeded schedules, a backend without threads."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+from atonce._backends.contract import Capabilities, Desk, Receiver, Running
+from atonce._backends.loop import run_call
+from atonce._backends.loop_lanes import on_the_loop
+from atonce._backends.pushed import PushedLanes
+
+T = TypeVar("T")
+
+
+class SleepsForever(RuntimeError):
+    """Every task waits for something that nothing in this loop will ever bring about."""
+
+
+class _VirtualSelector(selectors.DefaultSelector):
+    """Lets no real time pass: where a loop would wait for its next timer, its clock is set forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.threads = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise SleepsForever("all tasks wait, and there is no timer left that could wake one")
+        self.now += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only when everything waits, and then at once.
+
+    With a `seed` the order in which ready tasks run is shuffled, the same way for the same seed. Real threads take no
+    part in virtual time: give plain functions to a `FakeBackend`.
+    """
+
+    atonce_virtual_time = True
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._virtual = _VirtualSelector()
+        super().__init__(self._virtual)
+        self._dice = None if seed is None else random.Random(seed)
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._virtual.now
+
+    def _run_once(self) -> None:
+        ready: Any = self._ready  # type: ignore[attr-defined]  # asyncio's own queue; the one place to shuffle
+        if self._dice is not None and len(ready) > 1:
+            handles = list(ready)
+            self._dice.shuffle(handles)
+            ready.clear()
+            ready.extend(handles)
+        super()._run_once()  # type: ignore[misc]  # the step that every asyncio loop is made of
+
+
+def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int | None = None) -> T:
+    """Run `main()` in virtual time and give its value; an hour of sleeping takes no time.
+
+    Raises `SleepsForever` when nothing could ever go on.
+
+    >>> async def main() -> float:
+    ...     await asyncio.sleep(3600)
+    ...     return asyncio.get_running_loop().time()
+    >>> run_virtual(main)
+    3600.0
+    """
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(seed)) as runner:
+        return runner.run(main())
+
+
+class FakeBackend:
+    """A backend without threads or processes, for tests: calls run on the loop, each after `delay(args)` seconds.
+
+    It keeps the contract of the real ones and takes part in virtual time.
+    """
+
+    capabilities = Capabilities(
+        name="fake",
+        stops="at the next await",
+        ends=True,
+        shares_memory=True,
+        default_concurrency=32,
+        patience=None,
+        ticks=2,
+    )
+
+    def __init__(self, delay: Callable[[tuple[Any, ...]], float] = lambda args: 0.0) -> None:
+        self._delay = delay
+
+    def start(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context | None, to: Receiver
+    ) -> Running:
+        """Start a call in an asyncio task of its own."""
+        awaitable = fn if is_async else on_the_loop(fn)
+        loop = asyncio.get_running_loop()
+
+        async def delayed(*values: Any) -> Any:
+            await asyncio.sleep(self._delay(values))
+            return await awaitable(*values)
+
+        return loop.create_task(run_call(to, delayed, args, loop.time), context=context)
+
+    def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> PushedLanes:
+        """Serve a stream, one call an item."""
+        return PushedLanes(self, desk, over)

@@ -1,0 +1,95 @@
+"""What every test runs under: a leak check, a runner for `async def` tests, and seeds that are printed."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import inspect
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests.leaks import PATIENCE, Trouble, census, leftovers, watching
+from tests.running import exists, run
+
+hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "nightly", deadline=None, max_examples=5_000, stateful_step_count=100, print_blob=True
+)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local")
+hypothesis.settings.load_profile(PROFILE)
+
+
+def pytest_report_header() -> str:
+    """Say which Hypothesis profile runs (HYPOTHESIS_PROFILE=nightly for another); pytest-randomly prints its own seed."""
+    return f"hypothesis profile: {PROFILE} ({'fixed examples' if PROFILE == 'ci' else 'seeded as below'})"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Hypothesis the seed that pytest-randomly prints, so that `--randomly-seed=N` repeats the whole run."""
+    if config.getoption("randomly_seed", None) == "default":
+        config.option.randomly_seed = random.SystemRandom().getrandbits(32)
+    if config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = config.getoption("randomly_seed", None)
+
+
+# -- async tests --------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Give pytest a plain function in place of an `async def` test; under `@given`, one for each example."""
+    virtual = pyfuncitem.get_closest_marker("virtual") is not None
+    given = getattr(pyfuncitem.obj, "hypothesis", None)
+    if given is not None and inspect.iscoroutinefunction(given.inner_test):
+        given.inner_test = _plain(given.inner_test, virtual)
+    elif inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = _plain(pyfuncitem.obj, virtual)
+
+
+def _plain(test: Callable[..., Any], virtual: bool) -> Callable[..., None]:
+    @functools.wraps(test)
+    def plain(*args: Any, **kwargs: Any) -> None:
+        run(test(*args, **kwargs), virtual=virtual)
+
+    return plain
+
+
+@pytest.fixture(scope="session")
+def arun() -> Callable[..., Any]:
+    """Run a coroutine from a plain test: `arun(main())`, or `arun(main(), virtual=True)` in virtual time."""
+    return run
+
+
+# -- nothing is left ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_lasts() -> None:
+    """Make what lasts as long as the interpreter before anything is counted."""
+    if exists("atonce.blocking"):
+        importlib.import_module("atonce.blocking").await_many([])
+    gc.collect()
+    gc.freeze()  # the collection after each test then looks at that test's objects alone
+
+
+@pytest.fixture(autouse=True)
+def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
+    """Fail a test that leaves something behind or causes an error that can only be reported."""
+    failed_before = request.session.testsfailed
+    before = census()
+    with watching() as seen:
+        yield seen
+        has_failed = request.session.testsfailed > failed_before  # its traceback may then keep files open
+        left = leftovers(before, PATIENCE / 10 if has_failed else PATIENCE)
+    if problems := left + seen.reports:
+        pytest.fail(
+            "the test left something behind:\n" + "\n".join(f"- {one}" for one in problems), pytrace=False
+        )

@@ -1,0 +1,197 @@
+"""The leak check finds what it is for, and lets idle workers be."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.leaks import Trouble, census, is_idle, leftovers, watching
+
+BRIEFLY = 0.05
+
+
+def test_nothing_new_is_no_leak() -> None:
+    assert leftovers(census(), BRIEFLY) == []
+
+
+@pytest.mark.parametrize(
+    "start", [lambda f: threading.Thread(target=f).start(), lambda f: _thread.start_new_thread(f, ())]
+)
+def test_a_thread_that_still_runs_is_found(start) -> None:
+    before, started, release = census(), threading.Event(), threading.Event()
+    start(lambda: (started.set(), release.wait()))
+    started.wait()
+    try:
+        [found] = leftovers(before, BRIEFLY)
+        assert "still runs at" in found
+    finally:
+        release.set()
+    assert leftovers(before) == []
+
+
+def test_a_thread_that_ends_soon_is_waited_for() -> None:
+    before = census()
+    threading.Timer(0.1, lambda: None).start()
+    assert leftovers(before) == []
+
+
+@pytest.mark.parametrize("name", ["atonce-loop", "atonce-idle-3"])
+def test_a_thread_that_lasts_by_its_name_may_stay(name: str) -> None:
+    before, release = census(), threading.Event()
+    thread = threading.Thread(target=release.wait, name=name)
+    thread.start()
+    try:
+        assert leftovers(before, BRIEFLY) == []
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_a_pooled_thread_may_stay_only_while_it_waits_for_its_next_call(tmp_path: Path) -> None:
+    frames = {}
+    for function in ("_next", "work"):
+        code = compile(
+            f"def {function}():\n    return sys._getframe()", "/x/atonce/_backends/thread.py", "exec"
+        )
+        exec(code, scope := {"sys": sys})
+        frames[function] = scope[function]()
+    assert is_idle(frames["_next"])
+    assert not is_idle(frames["work"])
+    assert not is_idle(sys._getframe())
+
+    before, release = census(), threading.Event()
+    thread = threading.Thread(target=release.wait, name="atonce-thread-1")
+    thread.start()
+    try:
+        assert len(leftovers(before, BRIEFLY)) == 1
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_a_child_process_is_found_while_it_runs_and_while_nobody_waited_for_it() -> None:
+    before = census()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pipesize=-1)
+    try:
+        assert any(f"process {child.pid}" in found for found in leftovers(before, BRIEFLY))
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert any("zombie" in found for found in leftovers(before, BRIEFLY))
+    finally:
+        child.communicate()
+    assert leftovers(before) == []
+
+
+def test_an_open_file_is_found() -> None:
+    before = census()
+    reader, writer = os.pipe()
+    try:
+        assert len(leftovers(before, BRIEFLY)) == 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert leftovers(before) == []
+
+
+def test_a_file_with_our_name_is_found() -> None:
+    before = census()
+    with tempfile.NamedTemporaryFile(prefix="atonce"):
+        assert any("was not removed" in found for found in leftovers(before, BRIEFLY))
+
+
+def test_an_unraisable_error_is_reported() -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise OSError("in del")
+
+    with watching() as seen:
+        Broken()
+        assert "in del" in seen.expect("unraisable")[0]
+    assert seen.reports == []
+
+
+def test_a_warning_in_a_finalizer_is_reported(trouble: Trouble) -> None:
+    open(os.devnull)  # noqa: SIM115  # nobody closes it, that is the test
+    assert trouble.expect("ResourceWarning")
+
+
+def test_an_error_that_ends_a_thread_is_reported() -> None:
+    with watching() as seen:
+        thread = threading.Thread(target=lambda: 1 / 0, name="divides")
+        thread.start()
+        thread.join()
+    assert seen.expect("thread divides died: ZeroDivisionError")
+
+
+def test_calls_of_a_loops_exception_handler_are_reported_once(trouble: Trouble) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert len(trouble.expect("ZeroDivisionError")) == 1
+
+
+def test_an_error_that_nobody_retrieved_is_reported(trouble: Trouble) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().create_future().set_exception(OSError("lost"))
+
+    asyncio.run(main())
+    assert "lost" in trouble.expect("never retrieved")[0]
+
+
+def test_a_task_that_was_destroyed_is_reported(trouble: Trouble) -> None:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(asyncio.sleep(1))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    with warnings.catch_warnings(action="ignore"):
+        del task
+        assert trouble.expect("Task was destroyed but it is pending")
+
+
+def test_what_asyncio_only_logs_is_reported(trouble: Trouble) -> None:
+    logging.getLogger("asyncio").warning("socket.send() raised exception.")
+    assert trouble.expect("asyncio logged: socket.send()")
+
+
+def test_expecting_what_was_not_reported_fails() -> None:
+    with pytest.raises(AssertionError, match="nothing was reported"):
+        Trouble(["one"]).expect("two")
+
+
+def test_a_leaky_test_fails_and_says_what_it_left(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        "from tests import conftest\n\nconftest.PATIENCE = 0.2\nfrom tests.conftest import *"
+    )
+    pytester.makeini(f"[pytest]\npythonpath = {Path(__file__).parent.parent}\nmarkers = virtual")
+    pytester.makepyfile(
+        """
+        import os
+
+        kept = []
+
+        def test_leaks():
+            kept.append(os.pipe())
+
+        async def test_is_run():
+            raise ValueError("it was")
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:randomly")
+    result.stdout.fnmatch_lines(
+        ["*the test left something behind:*", "- file descriptor * is still open on pipe:*"]
+    )
+    result.stdout.fnmatch_lines(["*ValueError: it was*"])
+    result.assert_outcomes(passed=1, failed=1, errors=1)
