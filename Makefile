@@ -25,6 +25,7 @@ endef
 
 .PHONY: run test check bench
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 run: .venv/all.stamp
 	@$(BIN)/python examples/stdlib_tour.py $(URLS)
@@ -35,12 +36,13 @@ test: $(foreach v,$(PYTHONS),$(call venv,$(v))/test.stamp)
 	    $$venv/bin/python -m pytest $(ARGS) || failed="$$failed $$venv"; \
 	done; test -z "$$failed" || { echo "== failed in:$$failed" >&2; exit 1; }
 
+# verifytypes finds the package through the `python` that is first in PATH.
 check: .venv/dev.stamp
-	$(BIN)/ruff check
+	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict src $(wildcard tests/typing)
 	$(BIN)/basedpyright src $(wildcard tests/typing)
-	$(BIN)/basedpyright --verifytypes atonce --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes atonce --ignoreexternal
 	$(BIN)/python -m pytest -q -p no:randomly tests/test_architecture.py
 
 bench: .venv/test.stamp

@@ -364,19 +364,24 @@ def unfinished_work(rooms: dict[str, Module]) -> list[str]:
 
 
 def public_names(face: Module) -> list[str]:
-    """What `__all__` of the package's face lists; empty when it has none."""
+    """What the package's face shows: its `__all__`, else what it imports in the form `x as x`."""
+    shown: list[str] = []
     for node in face.tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List() | ast.Tuple() as value):
                 return [str(name) for name in ast.literal_eval(value)]
-    return []
+            case ast.ImportFrom(names=names):
+                shown += [
+                    alias.asname for alias in names if alias.asname and not alias.asname.startswith("_")
+                ]
+    return shown
 
 
 def too_many_names(face: Module) -> list[str]:
-    """Whether the face has a list of public names, and a short one."""
+    """Whether the face shows more names than one can learn."""
     count = len(public_names(face))
     if count == 0:
-        return [face.at(1, "has no `__all__ = [...]` of plain strings")]
+        return [face.at(1, "shows no name; write `__all__ = [...]` of plain strings")]
     if count > MAX_PUBLIC_NAMES:
         return [face.at(1, f"has {count} public names, at most {MAX_PUBLIC_NAMES}")]
     return []

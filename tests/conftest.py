@@ -27,7 +27,7 @@ hypothesis.settings.load_profile(PROFILE)
 
 
 def pytest_report_header() -> str:
-    """Say which Hypothesis profile runs (HYPOTHESIS_PROFILE=nightly for another); pytest-randomly prints its own seed."""
+    """Say which Hypothesis profile runs; HYPOTHESIS_PROFILE=nightly asks for another."""
     return f"hypothesis profile: {PROFILE} ({'fixed examples' if PROFILE == 'ci' else 'seeded as below'})"
 
 
@@ -46,25 +46,26 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Give pytest a plain function in place of an `async def` test; under `@given`, one for each example."""
-    virtual = pyfuncitem.get_closest_marker("virtual") is not None
+    marker = pyfuncitem.get_closest_marker("virtual")
+    how = {} if marker is None else {"virtual": True, **marker.kwargs}
     given = getattr(pyfuncitem.obj, "hypothesis", None)
     if given is not None and inspect.iscoroutinefunction(given.inner_test):
-        given.inner_test = _plain(given.inner_test, virtual)
+        given.inner_test = _plain(given.inner_test, how)
     elif inspect.iscoroutinefunction(pyfuncitem.obj):
-        pyfuncitem.obj = _plain(pyfuncitem.obj, virtual)
+        pyfuncitem.obj = _plain(pyfuncitem.obj, how)
 
 
-def _plain(test: Callable[..., Any], virtual: bool) -> Callable[..., None]:
+def _plain(test: Callable[..., Any], how: dict[str, Any]) -> Callable[..., None]:
     @functools.wraps(test)
     def plain(*args: Any, **kwargs: Any) -> None:
-        run(test(*args, **kwargs), virtual=virtual)
+        run(test(*args, **kwargs), **how)
 
     return plain
 
 
 @pytest.fixture(scope="session")
 def arun() -> Callable[..., Any]:
-    """Run a coroutine from a plain test: `arun(main())`, or `arun(main(), virtual=True)` in virtual time."""
+    """Run a coroutine from a plain test: `arun(main())`, in virtual time with `virtual=True` or `seed=7`."""
     return run
 
 

@@ -8,14 +8,13 @@ import gc
 import logging
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
@@ -31,6 +30,7 @@ POOLED_THREADS = ("atonce-thread",)
 IDLE_FUNCTIONS = frozenset({"_next", "_idle"})
 
 SOURCE = f"{os.sep}atonce{os.sep}_"
+"""In the path of every file of atonce in which a worker could wait."""
 
 
 # -- what is there ------------------------------------------------------------------------------------------------
@@ -48,8 +48,8 @@ class Census:
 
 
 def census() -> Census:
-    """Count threads, child processes, open files and files with our name."""
-    return Census({**_threads(), **_children(), **_descriptors(), **_files()})
+    """Count threads, child processes and open files."""
+    return Census({**_threads(), **_children(), **_descriptors()})
 
 
 def _threads() -> dict[object, str]:
@@ -101,12 +101,6 @@ def _descriptors() -> dict[object, str]:
     return found
 
 
-def _files() -> dict[object, str]:
-    """Shared memory and temporary files that carry our name."""
-    folders = (Path(tempfile.gettempdir()), Path("/dev/shm"))
-    return {path: f"{path} was not removed" for folder in folders for path in folder.glob("atonce*")}
-
-
 def leftovers(before: Census, patience: float = PATIENCE) -> list[str]:
     """Describe what is there and was not before, once it had time to go away."""
     gc.collect()
@@ -154,7 +148,7 @@ def watching() -> Iterator[Trouble]:
     """Record unraisable errors, errors that end threads, calls of any loop's exception handler and asyncio's log."""
     trouble = Trouble()
     log = _AsyncioLog(trouble)
-    before = (sys.unraisablehook, threading.excepthook, asyncio.BaseEventLoop.call_exception_handler)
+    handle = asyncio.BaseEventLoop.call_exception_handler
 
     def unraisable(report: sys.UnraisableHookArgs) -> None:
         trouble.reports.append(
@@ -171,19 +165,21 @@ def watching() -> Iterator[Trouble]:
         trouble.reports.append(f"event loop: {context.get('message')}: {error!r} {_about(context)}")
         log.seen_elsewhere.now = True
         try:
-            before[2](loop, context)
+            handle(loop, context)
         finally:
             log.seen_elsewhere.now = False
 
-    sys.unraisablehook, threading.excepthook = unraisable, ended_thread
-    asyncio.BaseEventLoop.call_exception_handler = handler_called  # type: ignore[method-assign]  # the one place all loops pass
-    logging.getLogger("asyncio").addHandler(log)
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(log)
     try:
-        yield trouble
+        with (
+            patch.object(sys, "unraisablehook", unraisable),
+            patch.object(threading, "excepthook", ended_thread),
+            patch.object(asyncio.BaseEventLoop, "call_exception_handler", handler_called),
+        ):
+            yield trouble
     finally:
-        logging.getLogger("asyncio").removeHandler(log)
-        sys.unraisablehook, threading.excepthook = before[:2]
-        asyncio.BaseEventLoop.call_exception_handler = before[2]  # type: ignore[method-assign]  # as it was
+        logger.removeHandler(log)
 
 
 def _about(context: dict[str, Any]) -> str:

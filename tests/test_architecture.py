@@ -264,11 +264,16 @@ def test_unfinished_work_is_found_in_comments(word: str) -> None:
     assert law.unfinished_work(house(_model__call=f"x = '{word}'\n")) == []
 
 
-def test_the_face_needs_a_list_of_at_most_60_names() -> None:
+def test_the_face_shows_at_most_60_names() -> None:
     names = [f"name{n}" for n in range(61)]
     assert law.too_many_names(house(__init__=f"__all__ = {names[:60]}")["__init__"]) == []
     assert law.too_many_names(house(__init__=f"__all__ = {names}")["__init__"])
     assert law.too_many_names(house(__init__="x = 1")["__init__"])
+
+
+def test_without_a_list_the_face_shows_what_it_imports_by_its_own_name() -> None:
+    text = "from a import b as b, C as scope, d, e as _e\nfrom f import g"
+    assert law.public_names(house(__init__=text)["__init__"]) == ["b", "scope"]
 
 
 def test_edges_are_read_from_one_fenced_block() -> None:

@@ -41,4 +41,4 @@ from atonce._verbs.retry import retry_with_backoff as retry_with_backoff
 from atonce._verbs.stream import Stream as Stream
 from atonce._verbs.stream import stream as stream
 from atonce._verbs.task import Task as Task
-from atonce._verbs.task import spawn as spawn
+from atonce._verbs.spawn import spawn as spawn

@@ -40,7 +40,7 @@ from atonce._verbs import pipeline as _pipeline
 from atonce._verbs import race as _race
 from atonce._verbs import retry as _retry
 from atonce._verbs import stream as _stream
-from atonce._verbs import task as _task
+from atonce._verbs import spawn as _spawn
 from atonce._verbs.aggregate import MISSING as MISSING
 from atonce._verbs.aggregate import source as source
 from atonce._verbs.batch import BatchResult as BatchResult
@@ -78,7 +78,7 @@ def mirror_call(verb: F) -> F:
     return twin
 
 
-spawn = mirror_call(_task.spawn)
+spawn = mirror_call(_spawn.spawn)
 ignore = mirror_call(_gather.ignore)
 completed = mirror_call(_gather.completed)
 await_one = mirror(_gather.await_one)

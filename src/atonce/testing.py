@@ -112,7 +112,7 @@ class FakeBackend:
             await asyncio.sleep(self._delay(values))
             return await awaitable(*values)
 
-        return loop.create_task(run_call(to, delayed, args, loop.time), context=context)
+        return loop.create_task(run_call(to, delayed, args), context=context)
 
     def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> PushedLanes:
         """Serve a stream, one call an item."""

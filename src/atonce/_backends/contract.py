@@ -28,12 +28,17 @@ class Capabilities:
 
 
 class Receiver(Protocol):
-    """Who is told how one call went; all methods are called on the owner's loop, `began` is set from anywhere."""
+    """Who is told how one call went; all methods are called on the owner's loop, `began` is set from anywhere, to
+    what `clock()` says when the call starts."""
 
     began: float | None
+    clock: Callable[[], float]
 
     def returned(self, value: Any) -> None:
         """The call returned, and is over."""
+
+    def gave(self, value: Any) -> None:
+        """A plain function returned what may be an awaitable, to be awaited on the owner's loop before all is over."""
 
     def raised(self, error: BaseException) -> None:
         """The call raised, and is over; `CancelledError` when it was cancelled."""

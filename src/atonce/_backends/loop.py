@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from asyncio import Task, get_running_loop
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.loop_lanes import LoopLanes, on_the_loop
-from atonce._runtime.clock import clock_of
 
 _EAGER = sys.version_info >= (3, 12)
 _DEEPEST_EAGER = 16
@@ -38,15 +37,15 @@ class LoopBackend:
     ) -> Running:
         """Start a task; from Python 3.12 on its first step runs before this returns, unless nested too deep."""
         global _depth
-        loop = asyncio.get_running_loop()
-        steps = run_call(to, fn if is_async else on_the_loop(fn), args, clock_of(loop))
+        loop = get_running_loop()
+        steps = run_call(to, fn if is_async else on_the_loop(fn), args)
         if loop.get_task_factory() is not None:
             return loop.create_task(steps, context=context)
         if not _EAGER or _depth >= _DEEPEST_EAGER:
-            return asyncio.Task(steps, loop=loop, context=context)
+            return Task(steps, loop=loop, context=context)
         _depth += 1
         try:
-            return asyncio.Task(steps, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12+
+            return Task(steps, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12+
         finally:
             _depth -= 1
 
@@ -55,9 +54,9 @@ class LoopBackend:
         return LoopLanes(desk, bound, over)
 
 
-async def run_call(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...], clock: Callable[[], float]) -> None:
+async def run_call(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """One call from begin to end."""
-    to.began = clock()
+    to.began = to.clock()
     try:
         value = await fn(*args)
     except BaseException as error:

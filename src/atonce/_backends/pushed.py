@@ -9,23 +9,28 @@ from typing import Any
 
 from atonce._backends.contract import Backend, Desk, Running
 from atonce._model.errors import TaskStopped
+from atonce._runtime.waiting import start_awaiting
 
 
 class _Item:
     """One attempt at one item, as a receiver."""
 
-    __slots__ = ("awaiting", "began", "given_up", "index", "item", "lanes", "running")
+    __slots__ = ("awaiting", "began", "clock", "given_up", "index", "item", "lanes", "running")
 
     def __init__(self, lanes: PushedLanes, index: int, item: Any) -> None:
         self.lanes = lanes
         self.index = index
         self.item = item
         self.began: float | None = None
+        self.clock = lanes.desk.clock
         self.running: Running | None = None
         self.awaiting: asyncio.Task[Any] | None = None
         self.given_up = False
 
     def returned(self, value: Any) -> None:
+        self.lanes.ended(self, value, None)
+
+    def gave(self, value: Any) -> None:
         if inspect.isawaitable(value) and self.lanes.wants(self):
             self.lanes.finish_on_loop(self, value)
         else:
@@ -80,10 +85,7 @@ class PushedLanes:
     def finish_on_loop(self, entry: _Item, value: Any) -> None:
         """A plain function gave an awaitable (a lambda around an `async def`): await it here, in the item's place."""
 
-        async def finish() -> Any:
-            return await value
-
-        entry.awaiting = self._loop.create_task(finish(), context=self.desk.context.copy())
+        entry.awaiting = start_awaiting(self._loop, value, self.desk.context.copy())
         entry.awaiting.add_done_callback(lambda task: self._finished(entry, task))
 
     def _finished(self, entry: _Item, task: asyncio.Task[Any]) -> None:

@@ -20,7 +20,6 @@ from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.pushed import PushedLanes
 from atonce._model.checks import count
 from atonce._model.errors import MisuseError
-from atonce._runtime.clock import clock_of
 from atonce._runtime.token import Token, token_var
 
 #: Seconds that a worker without work waits before it ends.
@@ -69,7 +68,7 @@ class _Replies:
 class _Job:
     """One call for a worker, and the handle on it."""
 
-    __slots__ = ("args", "backend", "clock", "context", "fn", "is_async", "replies", "state", "to", "token")
+    __slots__ = ("args", "backend", "context", "fn", "is_async", "replies", "state", "to", "token")
 
     def __init__(
         self,
@@ -88,7 +87,6 @@ class _Job:
         self.context = context
         self.to: Receiver | None = to
         self.replies = replies
-        self.clock = clock_of(replies.loop)
         self.token = Token()
         self.state = "queued"
 
@@ -103,7 +101,7 @@ class _Job:
         """In a worker: make the call and send its end back."""
         to = self.to
         if to is not None:
-            to.began = self.clock()
+            to.began = to.clock()
         try:
             result, ok = self.context.run(self._call), True
         except BaseException as error:
@@ -124,7 +122,7 @@ class _Job:
             if inspect.iscoroutine(result):
                 result.close()
         elif ok:
-            to.returned(result)
+            to.gave(result)
         else:
             to.raised(result)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from atonce._model.errors import TaskStopped
 from atonce._model.options import Retry
 
 Dice = Callable[[], float]
-NEVER_RETRIED = (KeyboardInterrupt, SystemExit, GeneratorExit)
+NEVER_RETRIED = (TaskStopped, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 def pause(retry: Retry, attempt: int, previous: float, dice: Dice) -> float:

@@ -44,7 +44,12 @@ class Deadlines(Generic[K]):
                 return expired
 
     def next_ring(self, still: Callable[[float, K], bool]) -> float | None:
-        """When the timer must ring next; None when nothing in the look runs any more."""
-        while self._look and not still(*self._look[0]):
-            self._look.popleft()
-        return self._look[0][0] + self.timeout if self._look else None
+        """When the timer must ring next; None when nothing was in the look.
+
+        The last entry is kept even when it runs no more: what started after the look is due later than it is, and
+        may be due long before a whole timeout from now.
+        """
+        look = self._look
+        while len(look) > 1 and not still(*look[0]):
+            look.popleft()
+        return look[0][0] + self.timeout if look else None

@@ -7,14 +7,19 @@ import time
 from collections.abc import Callable
 
 
+#: Loop types seen so far, and whether their clock is `time.monotonic`.
+_plain: dict[type, bool] = {}
+
+
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     """Give the function that reads `loop`'s clock.
 
     asyncio's own loops read `time.monotonic` through a method; calling it directly halves the price of a reading.
     """
-    if getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time:
-        return time.monotonic
-    return loop.time
+    plain = _plain.get(type(loop))
+    if plain is None:
+        plain = _plain[type(loop)] = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
+    return time.monotonic if plain else loop.time
 
 
 def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:

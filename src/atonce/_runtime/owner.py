@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from atonce._model.errors import MisuseError
 from atonce._runtime.waiting import resolve, wait_for_end
+
+if sys.version_info < (3, 12):
+    from asyncio.tasks import _current_tasks  # type: ignore[attr-defined,unused-ignore]  # see _current_task
 
 GRACE = 5.0
 
@@ -30,12 +35,18 @@ class Child(Protocol):
 class Owner:
     """A set of children that is emptied before the owner is gone."""
 
-    __slots__ = ("_empty", "children", "closed")
+    #: Whether it came from the context, which a child must then not inherit: what a child starts is the child's.
+    is_scope = True
+
+    __slots__ = ("children", "clock", "closed", "empty")
 
     def __init__(self) -> None:
         self.children: set[Any] = set()
         self.closed = False
-        self._empty: asyncio.Future[None] | None = None
+        #: The clock of the loop that runs the children, known from the first child on.
+        self.clock: Callable[[], float] | None = None
+        #: Resolved when the last child is gone, where somebody waits for that.
+        self.empty: asyncio.Future[None] | None = None
 
     def adopt(self, child: Child) -> None:
         """Become responsible for `child`."""
@@ -47,8 +58,8 @@ class Owner:
         """`child` is over."""
         children = self.children
         children.discard(child)
-        if not children and self._empty is not None:
-            resolve(self._empty)
+        if self.empty is not None and not children:
+            resolve(self.empty)
 
     def child_failed(self, child: Child, error: BaseException) -> bool:
         """A linked child ended with `error`; True when the owner will raise it. An owner that is no scope goes on."""
@@ -73,13 +84,14 @@ class Owner:
             raise cancelled
 
     def _subscribe(self, empty: asyncio.Future[None]) -> None:
-        self._empty = empty
+        self.empty = empty
 
 
 class TaskOwner(Owner):
     """The children of one asyncio task: when it ends, normally or not, they are stopped."""
 
     __slots__ = ()
+    is_scope = False
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
         super().__init__()
@@ -99,7 +111,7 @@ def current_owner() -> Owner:
     if scope is not None:
         return scope
     try:
-        task = asyncio.current_task()
+        task = _current_task()
     except RuntimeError:
         task = None
     if task is None:
@@ -111,6 +123,15 @@ def current_owner() -> Owner:
     if owner is None:
         owner = task_owners[task] = TaskOwner(task)
     return owner
+
+
+if sys.version_info >= (3, 12):
+    _current_task = asyncio.current_task
+else:
+
+    def _current_task() -> asyncio.Task[Any] | None:
+        """`asyncio.current_task`, which is written in C from 3.12 on, without its detours: every spawn asks."""
+        return _current_tasks.get(asyncio.get_running_loop())
 
 
 def end_of_item(task: asyncio.Task[Any]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from atonce._model.errors import MisuseError
 from atonce._runtime.owner import GRACE, Owner, scope_var
 from atonce._runtime.scope import Scope
+from atonce._runtime.site import site_of, site_var
 
 T = TypeVar("T")
 
@@ -143,6 +145,7 @@ class Portal:
         context = copy_context()
         if context.get(scope_var) is None:
             context.run(scope_var.set, self.owner)
+        context.run(site_var.set, site_of(sys._getframe(2)))
         return context
 
     def _drain(self) -> None:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
-import sys
-from types import CodeType
+from contextvars import ContextVar
+from types import CodeType, FrameType
 from typing import TypeAlias
 
 Site: TypeAlias = tuple[CodeType, int]
 
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-def spawn_site() -> Site:
-    """Remember the innermost frame that is not atonce's, unrendered, since few are ever shown."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
+#: Where a call through the private loop came from; set by the portal, which makes the call in another thread.
+site_var: ContextVar[Site | None] = ContextVar("atonce_site", default=None)
+
+
+def site_of(frame: FrameType) -> Site:
+    """The innermost frame, from `frame` outwards, that is not atonce's own; unrendered, since few are ever shown."""
+    code = frame.f_code
+    if not code.co_filename.startswith(OURS):
+        return code, frame.f_lasti
+    called_from = site_var.get()
+    if called_from is not None:
+        return called_from
+    outer: FrameType | None = frame
+    while outer is not None and outer.f_code.co_filename.startswith(OURS):
+        frame, outer = outer, outer.f_back
+    found = outer or frame
+    return found.f_code, found.f_lasti
 
 
 def shown_site(site: Site) -> str:

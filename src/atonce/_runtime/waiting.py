@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
+from contextvars import Context
+from typing import Any
 
 
 async def wait_for_end(
@@ -34,3 +37,12 @@ def resolve(future: asyncio.Future[None]) -> None:
     """Resolve a future that nobody else may have resolved yet."""
     if not future.done():
         future.set_result(None)
+
+
+def start_awaiting(loop: asyncio.AbstractEventLoop, value: Any, context: Context | None = None) -> asyncio.Task[Any]:
+    """Await `value` in a task; a coroutine becomes the task itself, so that a cancel before its first step ends it."""
+
+    async def whole() -> Any:
+        return await value
+
+    return loop.create_task(value if inspect.iscoroutine(value) else whole(), context=context)

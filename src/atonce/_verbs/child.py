@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from atonce._backends.contract import Backend
 from atonce._model.outcome import Outcome
 from atonce._runtime.owner import Owner
-from atonce._runtime.site import spawn_site
+from atonce._runtime.site import site_of
 from atonce._verbs.gather import end_all
-from atonce._verbs.task import Task, begin
+from atonce._verbs.spawn import begin
+from atonce._verbs.task import Task
 
 
 def start_child(
@@ -24,7 +26,7 @@ def start_child(
     name: str | None = None,
 ) -> Task[Any]:
     """Start a task that belongs to the verb alone: its failure is the verb's to tell."""
-    task: Task[Any] = Task(fn, backend, Owner(), timeout, name, spawn_site())
+    task: Task[Any] = Task(fn, backend, Owner(), timeout, name, site_of(sys._getframe()))
     task.ignore()
     return begin(task, args, is_async, copy_context())
 

@@ -6,29 +6,25 @@ import asyncio
 import inspect
 import itertools
 import threading
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, copy_context
-from types import FunctionType
-from typing import Any, Generic, TypeVar, TypeVarTuple, cast, overload
+from asyncio import Future, get_running_loop
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
 
-from atonce._backends.choose import On, backend_for
 from atonce._backends.contract import Backend, Running
-from atonce._model.call import check_call, fn_name, is_async
-from atonce._model.checks import label, seconds_or_none, shown
+from atonce._model.call import fn_name
+from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import Outcome, make_failed, make_ok
 from atonce._runtime import telemetry
 from atonce._runtime.clock import clock_of
 from atonce._runtime.notes import annotate
-from atonce._runtime.owner import GRACE, Owner, current_owner, log, scope_var
-from atonce._runtime.site import Site, shown_site, spawn_site
-from atonce._runtime.waiting import resolve
+from atonce._runtime.owner import GRACE, Owner, log
+from atonce._runtime.site import Site, shown_site
+from atonce._runtime.waiting import resolve, start_awaiting
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 _ids = itertools.count(1)
-_VAR_OR_KEYWORD = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
 class _Unseen:
@@ -45,6 +41,12 @@ class _Unseen:
             log.error("%s failed and nobody awaited it", self.text, exc_info=self.error)
 
 
+def _discard(value: Any) -> None:
+    """Drop a result that nobody will have; a coroutine is closed, so that nobody is told that it was never awaited."""
+    if inspect.iscoroutine(value):
+        value.close()
+
+
 class Task(Generic[T]):
     """Work that was started by `spawn`. `await task` gives its value or raises its error, as often as you like.
 
@@ -52,72 +54,86 @@ class Task(Generic[T]):
     innermost `scope`, else the asyncio task that spawned it) stops it when it ends.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_backend",
-        "_callbacks",
-        "_fn",
-        "_linked",
-        "_loop",
-        "_name",
-        "_outcome",
-        "_over_callbacks",
-        "_owner",
-        "_running",
-        "_site",
-        "_timeout",
-        "_timer",
-        "_unseen",
-        "_why",
-        "began",
-        "id",
-    )
+    # What most tasks never have: the class holds the defaults, so that making a task sets only what differs.
+    _id = 0
+    _name: str | None = None
+    _timeout: float | None = None
+    _linked = True
+    _done = False
+    _value: Any = None
+    _ended = 0.0
+    _outcome: Outcome[T] | None = None
+    _running: Running | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _callbacks: list[Callable[[Task[T]], object] | asyncio.Future[None]] | None = None
+    _over_callbacks: list[Callable[[], None]] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _unseen: _Unseen | None = None
+    _why: TaskTimeout | TaskStopped | None = None
+    began: float | None = None
 
     def __init__(
         self, fn: Callable[..., Any], backend: Backend, owner: Owner, timeout: float | None, name: str | None, site: Site
     ) -> None:
-        self.id = next(_ids)
-        self.began: float | None = None
-        self._fn = fn
-        self._backend = backend
-        self._owner: Owner | None = owner
-        self._timeout = timeout
-        self._name = name
+        self.fn = fn
+        self.backend = backend
+        self.owner = owner
+        if timeout is not None:
+            self._timeout = timeout
+        if name is not None:
+            self._name = name
         self._site = site
-        self._loop = asyncio.get_running_loop()
-        self._linked = True
-        self._outcome: Outcome[T] | None = None
-        self._over_callbacks: list[Callable[[], None]] | None = None
-        self._callbacks: list[Callable[[Task[T]], object] | asyncio.Future[None]] | None = None
-        self._running: Running | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._unseen: _Unseen | None = None
-        self._why: TaskTimeout | TaskStopped | None = None
+        self._loop = loop = get_running_loop()
+        clock = owner.clock
+        if clock is None:
+            clock = owner.clock = clock_of(loop)
+        self.clock = clock
 
     # -- looking at it ------------------------------------------------------------------------------------------
 
     @property
+    def id(self) -> int:
+        """A number of its own in this process."""
+        if not self._id:
+            self._id = next(_ids)
+        return self._id
+
+    @property
     def name(self) -> str:
         """The name given to `spawn`, else the function's."""
-        return self._name or fn_name(self._fn)
+        return self._name or fn_name(self.fn)
 
     def done(self) -> bool:
         """Whether it has ended."""
-        return self._outcome is not None
+        return self._done
 
     def outcome(self) -> Outcome[T] | None:
         """How it ended, None before that; never waits."""
-        self._seen()
+        if self._unseen is not None:
+            self._seen()
+        if self._outcome is None and self._done:
+            self._outcome = make_ok(self._value, None, None, 1, self._ended - (self.began or self._ended))
         return self._outcome
 
     def __await__(self) -> Generator[Any, None, T]:
-        if self._outcome is None:
-            yield from self.wait().__await__()
-        elif asyncio.get_running_loop() is not self._loop:
+        if get_running_loop() is not self._loop:
             raise self._other_loop()
-        if self._unseen is not None:
-            self._seen()
-        return cast("Outcome[T]", self._outcome).unwrap()
+        if not self._done:
+            waiter: asyncio.Future[None] = Future(loop=self._loop)
+            if self._waiter is None:
+                self._waiter = waiter
+            else:
+                self._add_waiter(waiter)
+            yield from waiter
+        return self._unwrap()
+
+    def _unwrap(self) -> T:
+        """The value, or a raise; it has ended."""
+        if self._outcome is None:
+            value: T = self._value
+            return value
+        self._seen()
+        return self._outcome.unwrap()
 
     def result(self, timeout: float | None = None) -> T:
         """Wait in a plain thread for the value, at most `timeout` seconds, and give it or raise the error.
@@ -127,16 +143,15 @@ class Task(Generic[T]):
         `TaskTimeout` is raised.
         """
         limit = seconds_or_none("timeout", timeout, zero=True)
-        if self._outcome is None:
+        if not self._done:
             if asyncio._get_running_loop() is self._loop:
                 raise MisuseError(f"{self} has not ended, and result() would stop the loop that runs it: await it instead")
             self._wait_in_thread(limit)
-        self._seen()
-        return cast("Outcome[T]", self._outcome).unwrap()
+        return self._unwrap()
 
     def add_done_callback(self, callback: Callable[[Task[T]], object]) -> None:
         """Call `callback(task)` on the owner's loop when it has ended; soon, when it has already."""
-        if self._outcome is not None:
+        if self._done:
             self._loop.call_soon(self._call_back, callback)
         elif self._callbacks is None:
             self._callbacks = [callback]
@@ -154,11 +169,11 @@ class Task(Generic[T]):
 
     def is_over(self) -> bool:
         """Whether it has ended and nothing of it runs any more, or it was let go."""
-        return self._owner is None
+        return self._done and self._running is None
 
     def when_over(self, callback: Callable[[], None]) -> None:
         """Call `callback()` when it is over."""
-        if self._owner is None:
+        if self.is_over():
             self._loop.call_soon(callback)
         else:
             self._over_callbacks = [*(self._over_callbacks or ()), callback]
@@ -167,7 +182,7 @@ class Task(Generic[T]):
         """How long to wait for its end: `grace`, else the backend's patience, else an owner's grace."""
         if grace is not None:
             return grace
-        patience = self._backend.capabilities.patience
+        patience = self.backend.capabilities.patience
         return GRACE if patience is None else patience
 
     def check_loop(self) -> None:
@@ -184,7 +199,7 @@ class Task(Generic[T]):
         return f"task {self.name!r} (spawned at {shown_site(self._site)})"
 
     def __repr__(self) -> str:
-        state = "running" if self._outcome is None else shown(self._outcome)
+        state = shown(self.outcome()) if self._done and self._unseen is None else "failed" if self._done else "running"
         return f"<Task {self.id} {self.name!r} {state}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -199,28 +214,36 @@ class Task(Generic[T]):
         looks at `cancelled()`, abandoned a moment later.
         """
         if asyncio._get_running_loop() is self._loop:
-            self.end(TaskStopped(f"{self} was stopped"), self._backend.capabilities.patience)
+            self.end(TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.end, TaskStopped(f"{self} was stopped"), self._backend.capabilities.patience)
+            self._loop.call_soon_threadsafe(self.end, TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
 
     def end(self, why: TaskTimeout | TaskStopped, patience: float | None) -> None:
         """Ask it to end because of `why`; after `patience` seconds (None: without limit) it is abandoned."""
-        if self._outcome is not None or self._running is None:
+        if self._done or self._running is None:
             return
         if self._why is None:
             self._why = why
-        if self.began is None and isinstance(self._running, asyncio.Task):
+        if self._not_begun():
             self._running.cancel()
             self._settle(make_failed(self._why, None, None, 1, 0.0))
             self._over()
             return
         self._running.cancel()
-        if patience is not None and self._outcome is None:
+        if patience is not None and not self._done:
             self._loop.call_later(patience, self.abandon)
+
+    def _not_begun(self) -> bool:
+        """Whether it is a coroutine before its first step, which a cancel would end without a trace."""
+        running = self._running
+        if not isinstance(running, asyncio.Task):
+            return False
+        steps = running.get_coro()
+        return inspect.iscoroutine(steps) and inspect.getcoroutinestate(steps) == inspect.CORO_CREATED
 
     def expire(self) -> None:
         """Its time ran out: end it, and settle it two turns of the loop later even if it swallows the cancel."""
-        if self._outcome is not None:
+        if self._done:
             return
         limit = self._timeout
         text = f"{self} took longer than timeout={limit:g} s" if limit is not None else f"{self} timed out"
@@ -229,8 +252,8 @@ class Task(Generic[T]):
     def end_as_timeout(self, why: TaskTimeout) -> None:
         """End it with `why`, settled within a few turns of the loop whatever it does."""
         self.end(why, None)
-        if self._outcome is None:
-            if self._backend.capabilities.ticks:
+        if not self._done:
+            if self.backend.capabilities.ticks:
                 self._loop.call_soon(self._loop.call_soon, self._loop.call_soon, self._force)
             else:
                 self._force()
@@ -243,31 +266,72 @@ class Task(Generic[T]):
         self._over()
 
     def _force(self) -> None:
-        if self._outcome is None and self._why is not None:
+        if not self._done and self._why is not None:
             self._why.abandoned = True
             self._settle(make_failed(self._why, None, None, 1, self._elapsed()))
-            if not self._backend.capabilities.ends:
+            if not self.backend.capabilities.ends:
                 self._over()
+
+    def started(self, running: Running) -> None:
+        """Its backend has taken it; an eager one may have ended it already."""
+        if not self._done:
+            self._running = running
+            if self._timeout is not None:
+                self._arm()
 
     # -- what the backend says ----------------------------------------------------------------------------------
 
     def returned(self, value: Any) -> None:
         """The call returned."""
-        if self._outcome is None:
-            if self._why is not None and isinstance(self._why, TaskTimeout):
-                self._settle(make_failed(self._why, None, None, 1, self._elapsed()))
-            elif inspect.isawaitable(value) and self._backend.capabilities.name != "loop":
-                self._finish_on_loop(value)
-                return
-            else:
-                self._settle(make_ok(value, None, None, 1, self._elapsed()))
-        elif inspect.iscoroutine(value):
-            value.close()
+        if self._done or self._why is not None:
+            self._returned_late(value)
+            return
+        self._value = value
+        self._done = True
+        self._ended = self.clock()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if self._callbacks is not None or self._timer is not None or telemetry.handlers:
+            self._settled()
+        owner = self.owner
+        if owner.empty is not None or self._over_callbacks is not None:
+            self._over()
+        else:
+            owner.children.discard(self)
+            self._running = None
+
+    def _returned_late(self, value: Any) -> None:
+        """The call returned although it was asked to end: a stop lets the result stand, a time limit does not."""
+        if self._done:
+            _discard(value)
+        elif isinstance(self._why, TaskTimeout):
+            _discard(value)
+            self._settle(make_failed(self._why, None, None, 1, self._elapsed()))
+        else:
+            self._settle(make_ok(value, None, None, 1, self._elapsed()))
         self._over()
+
+    def gave(self, value: Any) -> None:
+        """The call returned what may have to be awaited: a lambda around an `async def` is one task with it."""
+        if not inspect.isawaitable(value) or self._done or self._why is not None:
+            self.returned(value)
+            return
+
+        self._running = awaiting = start_awaiting(self._loop, value)
+        awaiting.add_done_callback(self._awaited)
+
+    def _awaited(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self.raised(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.raised(error)
+        else:
+            self.returned(task.result())
 
     def raised(self, error: BaseException) -> None:
         """The call raised."""
-        if self._outcome is None:
+        if not self._done:
             why: BaseException = error
             if self._why is not None and (isinstance(error, asyncio.CancelledError) or isinstance(self._why, TaskTimeout)):
                 why = self._why
@@ -282,33 +346,26 @@ class Task(Generic[T]):
         annotate(error, f"atonce: {self}")
         self._settle(make_failed(error, None, None, 1, self._elapsed()))
 
-    def _finish_on_loop(self, value: Any) -> None:
-        """A plain function gave an awaitable (a lambda around an `async def`): await it on the loop, as the same task."""
-
-        async def finish() -> None:
-            try:
-                result = await value
-            except BaseException as error:
-                self.raised(error)
-            else:
-                self._settle(make_ok(result, None, None, 1, self._elapsed()))
-                self._over()
-
-        self._running = self._loop.create_task(finish())
-
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _settle(self, outcome: Outcome[T]) -> None:
-        """It has ended: the one place where an outcome is stored."""
+        """It has ended, badly or not by itself."""
         self._outcome = outcome
-        timer, callbacks, owner = self._timer, self._callbacks, self._owner
+        self._done = True
+        if not outcome.ok and not isinstance(outcome.error, TaskStopped):
+            self._failing(self.owner, outcome.error)
+        self._settled()
+
+    def _settled(self) -> None:
+        """Tell all who wait for the end."""
+        timer, callbacks = self._timer, self._callbacks
         if timer is not None:
             timer.cancel()
             self._timer = None
-        if not outcome.ok and not isinstance(outcome.error, TaskStopped) and owner is not None:
-            self._failing(owner, outcome.error)
+        if self._waiter is not None:
+            resolve(self._waiter)
         if telemetry.handlers:
-            self._emit(outcome)
+            self._emit()
         if callbacks is not None:
             self._callbacks = None
             for callback in callbacks:
@@ -326,11 +383,9 @@ class Task(Generic[T]):
 
     def _over(self) -> None:
         """Nothing of it runs any more, or nobody waits for that: the owner is free of it."""
-        owner, callbacks = self._owner, self._over_callbacks
+        callbacks = self._over_callbacks
         self._running = None
-        if owner is not None:
-            self._owner = None
-            owner.release(self)
+        self.owner.release(self)
         if callbacks is not None:
             self._over_callbacks = None
             for callback in callbacks:
@@ -338,17 +393,18 @@ class Task(Generic[T]):
 
     def wait(self) -> asyncio.Future[None]:
         """A future of its own for one waiter, resolved when the task has ended."""
-        if asyncio.get_running_loop() is not self._loop:
-            raise self._other_loop()
+        self.check_loop()
         waiter: asyncio.Future[None] = self._loop.create_future()
-        if self._outcome is not None:
+        if self._done:
             waiter.set_result(None)
-        elif self._callbacks is None:
-            self._callbacks = [waiter]
         else:
-            self._callbacks = [one for one in self._callbacks if not (isinstance(one, asyncio.Future) and one.done())]
-            self._callbacks.append(waiter)
+            self._add_waiter(waiter)
         return waiter
+
+    def _add_waiter(self, waiter: asyncio.Future[None]) -> None:
+        """Enter a waiter, and forget those that were cancelled."""
+        kept = [one for one in self._callbacks or () if not (isinstance(one, asyncio.Future) and one.done())]
+        self._callbacks = [*kept, waiter]
 
     def _wait_in_thread(self, limit: float | None) -> None:
         ended = threading.Event()
@@ -371,12 +427,12 @@ class Task(Generic[T]):
             self._unseen = None
 
     def _elapsed(self) -> float:
-        return clock_of(self._loop)() - self.began if self.began is not None else 0.0
+        return 0.0 if self.began is None else self.clock() - self.began
 
-    def _emit(self, outcome: Outcome[T]) -> None:
-        event = "task.stop" if outcome.ok else "task.exception"
-        metadata = {"name": self.name, "id": self.id, "error": None if outcome.ok else outcome.error}
-        telemetry.emit(event, {"elapsed": self._elapsed()}, metadata)
+    def _emit(self) -> None:
+        error = None if self._outcome is None or self._outcome.ok else self._outcome.error
+        event = "task.stop" if error is None else "task.exception"
+        telemetry.emit(event, {"elapsed": self._elapsed()}, {"name": self.name, "id": self.id, "error": error})
 
     def _other_loop(self) -> MisuseError:
         return MisuseError(
@@ -387,77 +443,9 @@ class Task(Generic[T]):
         """Set the timer of its time limit, which counts from its start and not from its place in a queue."""
         assert self._timeout is not None
         began = self.began
-        now = clock_of(self._loop)()
+        now = self.clock()
         due = (now if began is None else began) + self._timeout
         if due <= now:
             self.expire()
         else:
             self._timer = self._loop.call_at(due, self._arm)
-
-
-@overload
-def spawn(
-    fn: Callable[[*Ts], Coroutine[Any, Any, T]],
-    *args: *Ts,
-    on: On = None,
-    timeout: float | None = None,
-    name: str | None = None,
-) -> Task[T]: ...
-@overload
-def spawn(
-    fn: Callable[[*Ts], T], *args: *Ts, on: On = None, timeout: float | None = None, name: str | None = None
-) -> Task[T]: ...
-def spawn(
-    fn: Callable[..., Any], *args: Any, on: On = None, timeout: float | None = None, name: str | None = None
-) -> Task[Any]:
-    """Start `fn(*args)` now and give its `Task`; go on with other work, and await the task when you need its value.
-
-    An `async def` runs on the loop, any other function in a thread, unless `on` says otherwise. For keywords pass a
-    `functools.partial` or a lambda. Prefer `stream` or `parallel_map` for many calls of one function: `spawn` puts no
-    bound on how many run.
-
-    `timeout`: seconds the task may take, from its start. **Fails**: `TypeError` here when `fn` cannot be called with
-    `args`; what the task raises is raised where it is awaited, and logged once when it never is. **Cancelled**: the
-    task belongs to the innermost `scope`, else to the current asyncio task, and is stopped when that ends. **Costs**
-    about a quarter more than `asyncio.create_task`. Elixir: `Task.async/1`.
-
-    >>> async def main() -> int:
-    ...     task = spawn(sum, [1, 2, 3])
-    ...     return await task
-    >>> asyncio.run(main())
-    6
-    """
-    if type(fn) is FunctionType and fn.__code__.co_argcount == len(args) and fn.__kwdefaults__ is None:
-        code = fn.__code__
-        coroutine = bool(code.co_flags & inspect.CO_COROUTINE)
-        if code.co_kwonlyargcount or code.co_flags & _VAR_OR_KEYWORD:
-            check_call("fn", fn, args)
-    else:
-        check_call("fn", fn, args)
-        coroutine = is_async(fn)
-    limit = None if timeout is None else seconds_or_none("timeout", timeout)
-    task: Task[Any] = Task(fn, backend_for(on, coroutine), current_owner(), limit, label("name", name), spawn_site())
-    return begin(task, args, coroutine)
-
-
-def begin(task: Task[T], args: tuple[Any, ...], is_async: bool, context: Context | None = None) -> Task[T]:
-    """Hand `task` to its owner and to its backend, with its timer."""
-    owner = task._owner
-    assert owner is not None
-    owner.adopt(task)
-    if telemetry.handlers:
-        telemetry.emit("task.start", {"time": task._loop.time()}, {"name": task.name, "id": task.id})
-    if context is None and scope_var.get() is not None:
-        context = copy_context()
-    if context is not None:
-        context.run(scope_var.set, None)
-    try:
-        running = task._backend.start(task._fn, args, is_async, context, task)
-    except BaseException:
-        owner.release(task)
-        raise
-    if task._outcome is None:
-        task._running = running
-        if task._timeout is not None:
-            task._arm()
-    return task

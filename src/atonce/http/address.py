@@ -18,7 +18,9 @@ _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//[^/?#]*)?([^?#]*)(\?[^#]
 _AUTHORITY = re.compile(r"(?:([^@]*)@)?(\[[^\[\]@]*\]|[^\[\]@:]*)(?::([^:@]*))?")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?")
 _USERINFO = re.compile(r"//[^/?#]*@")
-_BLANK = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ud800-\udfff]")
+_BLANK = re.compile(
+    r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ud800-\udfff]"
+)
 _PATH_SAFE = "!$%&'()*+,-./:;=?@_~[]"
 
 
@@ -69,9 +71,13 @@ def _unusual(text: str) -> Address:
     if not text:
         raise BadAddress("the URL is empty: write e.g. 'https://example.com/'")
     if len(text) > LONGEST:
-        raise BadAddress(f"the URL has {len(text)} characters, at most {LONGEST} are sent; put long data into data=")
+        raise BadAddress(
+            f"the URL has {len(text)} characters, at most {LONGEST} are sent; put long data into data="
+        )
     if blank := _BLANK.search(text):
-        raise BadAddress(f"the URL has {shown(blank[0])} at position {blank.start()}: write it percent-encoded, e.g. %20")
+        raise BadAddress(
+            f"the URL has {shown(blank[0])} at position {blank.start()}: write it percent-encoded, e.g. %20"
+        )
     if "\\" in text:
         raise BadAddress("the URL has a backslash: write / (or %5C)")
     match = _PARTS.fullmatch(text)
@@ -94,7 +100,9 @@ def _authority(scheme: str, authority: str | None) -> tuple[str | None, str, int
         raise BadAddress(f"the URL has no host: write {scheme}://example.com/")
     match = _AUTHORITY.fullmatch(authority[2:])
     if match is None:
-        raise BadAddress("the URL's host cannot be read: write [::1] for an IPv6 address, %40 for an @ in a password")
+        raise BadAddress(
+            "the URL's host cannot be read: write [::1] for an IPv6 address, %40 for an @ in a password"
+        )
     user, host, port = match.groups()
     if port == "":
         port = None
@@ -129,7 +137,11 @@ def host_of(host: str) -> str:
         except ValueError:
             raise BadAddress(f"{shown(host)} is not an IPv6 address: write e.g. [::1]") from None
     name = host if host.isascii() else _in_ascii(host)
-    if len(name.rstrip(".")) > 253 or any(len(part) > 63 for part in name.split(".")) or not _HOST.fullmatch(name):
+    if (
+        len(name.rstrip(".")) > 253
+        or any(len(part) > 63 for part in name.split("."))
+        or not _HOST.fullmatch(name)
+    ):
         raise BadAddress(f"{shown(host)} is not a host name: write e.g. example.com")
     last = name.rstrip(".").rpartition(".")[2]
     if last.isdigit() or re.fullmatch(r"0x[0-9a-f]*", last):
@@ -142,7 +154,9 @@ def _dotted_quad(name: str) -> None:
     try:
         ipaddress.IPv4Address(name)
     except ValueError:
-        raise BadAddress(f"{shown(name)} is not an IPv4 address: write all four numbers, e.g. 127.0.0.1") from None
+        raise BadAddress(
+            f"{shown(name)} is not an IPv4 address: write all four numbers, e.g. 127.0.0.1"
+        ) from None
 
 
 def _in_ascii(host: str) -> str:

@@ -58,7 +58,11 @@ class AiohttpClient:
                     response.release()
                     return Answer(response.status, headers, b"")
                 refuse_length(hop, headers)
-                encoding = None if hop.method == "HEAD" or response.status in BODYLESS else headers.get("content-encoding")
+                encoding = (
+                    None
+                    if hop.method == "HEAD" or response.status in BODYLESS
+                    else headers.get("content-encoding")
+                )
                 body = Body(encoding, hop.request.max_bytes)
                 content = response.content
                 while chunk := await content.readany():
@@ -124,7 +128,6 @@ def open_client(user_agent: str) -> AiohttpClient:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": user_agent, "Accept-Encoding": accepted_codings()},
-        skip_auto_headers=("Content-Type",),
         trust_env=False,
     )
     return AiohttpClient(session, ours=True, proxies=Proxies.of_environment())
@@ -143,11 +146,19 @@ def explained(hop: Hop, error: Exception, seconds: float | None, wire: int | Non
 def _of_aiohttp(hop: Hop, error: Exception, wire: int | None) -> FetchError:
     so_far = f" after {wire} bytes of the body" if wire is not None else " before it answered"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return failure(hop, "dns", f"the name {hop.address.host} is not found ({error.os_error.strerror or error.os_error})")
+        return failure(
+            hop,
+            "dns",
+            f"the name {hop.address.host} is not found ({error.os_error.strerror or error.os_error})",
+        )
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return failure(hop, "connect", f"the proxy refused ({error.status} {error.message})")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return failure(hop, "connect", f"no connection to {hop.address.host}:{hop.address.port} ({error.os_error.strerror or error.os_error})")
+        return failure(
+            hop,
+            "connect",
+            f"no connection to {hop.address.host}:{hop.address.port} ({error.os_error.strerror or error.os_error})",
+        )
     if isinstance(error, aiohttp.InvalidURL):
         return failure(hop, "refused", f"aiohttp does not take the URL ({error}); nothing was sent")
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)):
@@ -188,11 +199,18 @@ class Resolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         async with self._free:
             found: asyncio.Future[list[Any]] = loop.create_future()
-            threading.Thread(target=self._look, args=(loop, found, host, port, family), name=f"atonce-dns-{host[:60]}", daemon=True).start()
+            threading.Thread(
+                target=self._look,
+                args=(loop, found, host, port, family),
+                name=f"atonce-dns-{host[:60]}",
+                daemon=True,
+            ).start()
             infos = await found
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         return [
-            ResolveResult(hostname=host, host=_numeric(address), port=port, family=kind, proto=proto, flags=flags)
+            ResolveResult(
+                hostname=host, host=_numeric(address), port=port, family=kind, proto=proto, flags=flags
+            )
             for kind, _, proto, _, address in infos
             if kind in (socket.AF_INET, socket.AF_INET6) and len(address) in (2, 4)
         ]
@@ -200,7 +218,14 @@ class Resolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing is kept."""
 
-    def _look(self, loop: asyncio.AbstractEventLoop, found: asyncio.Future[list[Any]], host: str, port: int, family: int) -> None:
+    def _look(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        found: asyncio.Future[list[Any]],
+        host: str,
+        port: int,
+        family: int,
+    ) -> None:
         infos: list[Any] = []
         problem: BaseException | None = None
         try:

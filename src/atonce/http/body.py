@@ -151,7 +151,9 @@ def _optional(coding: str) -> Any:
 @cache
 def accepted_codings() -> str:
     """What Accept-Encoding offers: the codings that can be decoded here with a bound."""
-    return ", ".join(["gzip", "deflate", *(coding for coding in ("br", "zstd") if _optional(coding) is not None)])
+    return ", ".join(
+        ["gzip", "deflate", *(coding for coding in ("br", "zstd") if _optional(coding) is not None)]
+    )
 
 
 def decoders(encoding: str) -> list[Decoder]:

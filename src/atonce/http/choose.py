@@ -55,7 +55,9 @@ def library_of(client: Any) -> str:
                 f"client is of {library}, which blocks: pass an aiohttp.ClientSession or an httpx.AsyncClient, "
                 "or leave client= out; to keep it, use parallel_map(urls, session.get)"
             )
-    raise TypeError(f"client is an aiohttp.ClientSession or an httpx.AsyncClient (or httpx2); got {shown(client)}")
+    raise TypeError(
+        f"client is an aiohttp.ClientSession or an httpx.AsyncClient (or httpx2); got {shown(client)}"
+    )
 
 
 def adapted(client: Any) -> Client:
@@ -83,5 +85,6 @@ def own_library() -> Any:
         if error.name != "aiohttp":
             raise
         raise ModuleNotFoundError(
-            "fetch needs aiohttp: pip install 'atonce[http]' (or pass client=httpx.AsyncClient())", name="aiohttp"
+            "fetch needs aiohttp: pip install 'atonce[http]' (or pass client=httpx.AsyncClient())",
+            name="aiohttp",
         ) from None

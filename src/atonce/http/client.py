@@ -69,7 +69,11 @@ def common_failure(hop: Hop, error: BaseException, seconds: float | None) -> Fet
     """The error for what means the same with every client, or None."""
     most = hop.request.max_bytes
     if isinstance(error, TooLarge):
-        return failure(hop, "too_large", f"the body is larger than max_bytes={most} ({error}); stopped; raise max_bytes to take it")
+        return failure(
+            hop,
+            "too_large",
+            f"the body is larger than max_bytes={most} ({error}); stopped; raise max_bytes to take it",
+        )
     if isinstance(error, BadCoding):
         return failure(hop, "protocol", str(error))
     if isinstance(error, TimeoutError) and seconds is not None:
@@ -79,7 +83,9 @@ def common_failure(hop: Hop, error: BaseException, seconds: float | None) -> Fet
             text = f"the server's certificate is refused ({one.verify_message}); nothing was sent"
             return failure(hop, "tls", text)
         if isinstance(one, ssl.SSLError):
-            return failure(hop, "tls", f"no secure connection ({one.reason or one}); is it really https on this port?")
+            return failure(
+                hop, "tls", f"no secure connection ({one.reason or one}); is it really https on this port?"
+            )
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from atonce._model.options import Retry
 from atonce._verbs.retry import retrying
 from atonce.http.choose import adapted, check_client, gate_of
-from atonce.http.fetcher import Fetcher, Job
+from atonce.http.fetcher import Fetcher, Job, as_told
 from atonce.http.gate import Gate
 from atonce.http.request import Data, HeaderFields, Request
 from atonce.http.response import Response
@@ -85,10 +85,7 @@ async def fetch(
 
 
 async def _attempts(fetcher: Fetcher, job: Job) -> Response:
-    if fetcher.request.retry.attempts == 1:
-        return await fetcher.attempt(job)
-
     async def once(attempt: int) -> Response:
         return await fetcher.attempt(job)
 
-    return await retrying(once, fetcher.plan(), "fetch")
+    return await retrying(once, as_told(fetcher.request.retry.attempts), "fetch")

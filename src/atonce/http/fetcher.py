@@ -42,7 +42,9 @@ class Job:
                 self.hop = first_hop(request, address_of(self.url))
             except BadAddress as error:
                 url = without_credentials(self.url)
-                raise FetchError(f"{request.method} {url}: {error}; nothing was sent", kind="refused", url=url) from None
+                raise FetchError(
+                    f"{request.method} {url}: {error}; nothing was sent", kind="refused", url=url
+                ) from None
         return self.hop
 
 
@@ -85,7 +87,11 @@ class Fetcher:
                 return self._response(hop, answer, spent, job.attempt)
             hop = self._redirected(hop, answer)
         start = job.first_hop(request)
-        raise failure(start, "redirect", f"more than follow={request.follow} redirects, the last to {hop.address.url[:200]}")
+        raise failure(
+            start,
+            "redirect",
+            f"more than follow={request.follow} redirects, the last to {hop.address.url[:200]}",
+        )
 
     def _time_left(self, job: Job, hop: Hop, spent: float, now: float) -> float | None:
         """Seconds for the next message, None without a limit."""
@@ -98,7 +104,9 @@ class Fetcher:
         if job.until is not None:
             left = job.until - now if left is None else min(left, job.until - now)
         if left is not None and left <= 0.0:
-            raise failure(hop, "timeout", f"no time was left after {job.attempt - 1} attempts and {spent:.3g} s")
+            raise failure(
+                hop, "timeout", f"no time was left after {job.attempt - 1} attempts and {spent:.3g} s"
+            )
         return left
 
     def _response(self, hop: Hop, answer: Answer, spent: float, attempt: int) -> Response:
@@ -126,19 +134,24 @@ class Fetcher:
 
     def _wanted(self, error: BaseException) -> bool | float:
         """The rule for a `Retry` that has none of its own; a number is the server's Retry-After."""
-        if not isinstance(error, FetchError) or self.request.method not in IDEMPOTENT or not is_transient(error):
+        if (
+            not isinstance(error, FetchError)
+            or self.request.method not in IDEMPOTENT
+            or not is_transient(error)
+        ):
             return False
         if not isinstance(error, HttpStatusError):
             return True
         asked = retry_after(error.response.headers.get("retry-after"), time.time())
         return True if asked is None else asked
 
-    def plan(self) -> Retry:
-        """The `Retry` for whoever makes the attempts: it does what each error says."""
-        return Retry(attempts=self.request.retry.attempts, retry_on=_as_told)
+
+def as_told(attempts: int) -> Retry:
+    """The `Retry` for whoever makes the attempts of a `Fetcher`: it does what each error says."""
+    return Retry(attempts=attempts, retry_on=_told)
 
 
-def _as_told(error: BaseException) -> float | None:
+def _told(error: BaseException) -> float | None:
     """How long the failed attempt said to wait."""
     delay: float | None = getattr(error, "again_in", None)
     return delay

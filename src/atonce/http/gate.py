@@ -20,7 +20,9 @@ class Gate:
     and within a host to who came first. `beyond` is a further gate to pass (the limits of a client that is shared).
     """
 
-    def __init__(self, total: int | None, per_host: int | None, rate: Rate | None = None, beyond: Gate | None = None) -> None:
+    def __init__(
+        self, total: int | None, per_host: int | None, rate: Rate | None = None, beyond: Gate | None = None
+    ) -> None:
         self._free = total or NO_LIMIT
         self._per_host = per_host or NO_LIMIT
         self._pacer = Pacer(rate) if rate is not None else None

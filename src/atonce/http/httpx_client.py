@@ -9,7 +9,16 @@ from typing import Any
 
 from atonce._model.errors import FetchError
 from atonce.http.body import Body, accepted_codings
-from atonce.http.client import BODYLESS, Answer, chain, common_failure, decoded, failure, is_followed, refuse_length
+from atonce.http.client import (
+    BODYLESS,
+    Answer,
+    chain,
+    common_failure,
+    decoded,
+    failure,
+    is_followed,
+    refuse_length,
+)
 from atonce.http.request import Hop, stays_home
 
 
@@ -38,7 +47,9 @@ class HttpxClient:
         headers = list(hop.headers)
         if not any(name.lower() == "accept-encoding" for name, _ in headers):
             headers.append(("Accept-Encoding", accepted_codings()))
-        message = client.build_request(hop.method, hop.address.url, headers=headers, content=hop.body, timeout=None)
+        message = client.build_request(
+            hop.method, hop.address.url, headers=headers, content=hop.body, timeout=None
+        )
         options: dict[str, Any] = {"stream": True, "follow_redirects": False}
         if hop.foreign:
             for name in [name for name in message.headers if stays_home(name) and name.lower() != "host"]:
@@ -59,7 +70,9 @@ class HttpxClient:
         finally:
             await response.aclose()
 
-    def _explained(self, hop: Hop, error: Exception, seconds: float | None, wire: int | None) -> FetchError | None:
+    def _explained(
+        self, hop: Hop, error: Exception, seconds: float | None, wire: int | None
+    ) -> FetchError | None:
         """What an error of httpx means to the caller; None when it is no failure of the message."""
         known = common_failure(hop, error, seconds)
         if known is not None:
@@ -68,7 +81,9 @@ class HttpxClient:
         so_far = f" after {wire} bytes of the body" if wire is not None else " before it answered"
         text = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, (library.InvalidURL, library.UnsupportedProtocol)):
-            return failure(hop, "refused", f"{library.__name__} does not take the URL ({text}); nothing was sent")
+            return failure(
+                hop, "refused", f"{library.__name__} does not take the URL ({text}); nothing was sent"
+            )
         if isinstance(error, library.TimeoutException):
             return failure(hop, "timeout", f"the client's own timeout ({text})")
         if isinstance(error, library.ConnectError):
@@ -89,7 +104,9 @@ def _is_cut(text: str) -> bool:
 
 def _library(client: Any) -> str:
     return next(
-        library for cls in type(client).__mro__ if (library := cls.__module__.split(".")[0]) in ("httpx", "httpx2")
+        library
+        for cls in type(client).__mro__
+        if (library := cls.__module__.split(".")[0]) in ("httpx", "httpx2")
     )
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, Unpack
 
 from atonce._model.checks import count, count_or_none, flag, shown
-from atonce._model.errors import MisuseError
 from atonce._model.options import Rate
 from atonce._model.outcome import Outcome
 from atonce._verbs.stream import Stream, StreamIterator, make_spec
 from atonce._verbs.stream_run import Spec
-from atonce.http.choose import adapted, check_client, gate_of
+from atonce.http.choose import check_client
 from atonce.http.fetch import THRICE
-from atonce.http.fetcher import Fetcher, Job
-from atonce.http.gate import Gate
+from atonce.http.fetcher import as_told
+from atonce.http.lanes import FetchBackend, Limits
 from atonce.http.request import FetchOptions, Request
 from atonce.http.response import Response
-from atonce.http.session import Session, join
 
 Urls = Iterable[str] | AsyncIterable[str]
 
@@ -101,15 +99,33 @@ def _spec(
 ) -> Spec:
     """Check all options, and make the stream's description from them."""
     if isinstance(urls, (str, bytes)):
-        raise TypeError(f"urls is a list (or another iterable) of URLs, e.g. [{shown(urls)}]; got one URL: use fetch for it")
+        raise TypeError(
+            f"urls is a list (or another iterable) of URLs, e.g. [{shown(urls)}]; got one URL: use fetch for it"
+        )
     bound = count("max_concurrency", max_concurrency)
     limit = count_or_none("per_host", per_host)
     pace = Rate.of(rate)
     given: dict[str, Any] = {"retry": THRICE, **options}
     client = given.pop("client", None)
+    _check_names(given)
     request = Request.of(**given)
     check_client(client, request.verify)
     spare = bound if limit is not None and limit < bound else 0
-    plan = _Plan(request, client, bound, limit, pace)
-    spec = make_spec(urls, _fetch, bound + spare, None, None, None, max(2 * bound, 16) - spare, None, "fetch", ordered=ordered)
-    return replace(spec, backend=_Served(spec.backend, plan), retry=plan.retry())
+    room = max(2 * bound, 16) - spare
+    spec = make_spec(urls, _ask, bound + spare, None, None, None, room, None, "fetch", ordered=ordered)
+    attempts = request.retry.attempts
+    backend = FetchBackend(spec.backend, request, client, Limits(bound, limit, pace))
+    return replace(spec, backend=backend, retry=as_told(attempts) if attempts > 1 else None)
+
+
+def _check_names(options: dict[str, Any]) -> None:
+    """A misspelt option fails as it would in any call, with the name that was meant."""
+    for name in options.keys() - FetchOptions.__annotations__.keys():
+        near = get_close_matches(name, FetchOptions.__annotations__, n=1)
+        hint = f"; did you mean {near[0]}=?" if near else ""
+        raise TypeError(f"fetch has no option {name}={hint}")
+
+
+async def _ask(url: str) -> Response:
+    """Stands for what a stream of fetches runs for each URL; each run puts its own `Fetcher` in its place."""
+    raise NotImplementedError(url)

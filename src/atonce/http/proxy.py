@@ -34,7 +34,12 @@ class Proxies:
         from urllib.request import proxy_bypass_environment
 
         proxy = self._by_scheme.get(address.scheme)
-        if proxy is None or address.host == "localhost" or address.host.startswith("127.") or address.host == "[::1]":
+        if (
+            proxy is None
+            or address.host == "localhost"
+            or address.host.startswith("127.")
+            or address.host == "[::1]"
+        ):
             return None
         if proxy_bypass_environment(f"{address.host}:{address.port}", dict(self._by_scheme)):
             return None

@@ -20,14 +20,18 @@ Fields: TypeAlias = tuple[tuple[str, str], ...]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
-_OURS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"})
+_OURS = frozenset(
+    {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"}
+)
 _CREDENTIAL = re.compile(
     r"authorization|cookie|auth|token|secret|password|passwd|credential|session|signature|api-?key|access-?key|csrf|jwt",
     re.IGNORECASE,
 )
 #: What belongs to the origin a request was written for, or to the body it had.
 _ORIGIN_BOUND = frozenset({"host", "origin", "referer"})
-_BODY_BOUND = re.compile(r"content-(type|encoding|language|location|md5|disposition|range)|digest", re.IGNORECASE)
+_BODY_BOUND = re.compile(
+    r"content-(type|encoding|language|location|md5|disposition|range)|digest", re.IGNORECASE
+)
 
 
 class FetchOptions(TypedDict, total=False):
@@ -166,11 +170,17 @@ def _field(pair: object) -> tuple[str, str]:
         raise TypeError(f"headers is a dict or a list of (name, value) pairs; got {shown(pair)} in it")
     name, value = pair
     if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"headers has text for names and values, e.g. {{'X-Count': '5'}}; got {shown(name)}: {shown(value)}")
+        raise TypeError(
+            f"headers has text for names and values, e.g. {{'X-Count': '5'}}; got {shown(name)}: {shown(value)}"
+        )
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"headers has the name {shown(name)}: letters, digits and - only, without colon or blank")
+        raise ValueError(
+            f"headers has the name {shown(name)}: letters, digits and - only, without colon or blank"
+        )
     if not _VALUE.fullmatch(value):
-        raise ValueError(f"headers has a line break or another control character in the value of {name}: remove it")
+        raise ValueError(
+            f"headers has a line break or another control character in the value of {name}: remove it"
+        )
     if name.lower() in _OURS:
         raise ValueError(f"headers has {name}, which fetch sets by itself: leave it out")
     return name, value.strip(" \t")
@@ -196,8 +206,12 @@ def body_of(data: Data | None, value: Any) -> tuple[bytes | None, str | None]:
         try:
             return urlencode(data, doseq=True).encode("ascii"), "application/x-www-form-urlencoded"
         except (TypeError, ValueError):
-            raise TypeError(f"data as a form is a dict or a list of (name, value) pairs; got {shown(data)}") from None
-    raise TypeError(f"data is bytes, text or a dict of form fields; of a file pass file.read(); got {shown(data)}")
+            raise TypeError(
+                f"data as a form is a dict or a list of (name, value) pairs; got {shown(data)}"
+            ) from None
+    raise TypeError(
+        f"data is bytes, text or a dict of form fields; of a file pass file.read(); got {shown(data)}"
+    )
 
 
 def verify_of(verify: object) -> bool | Any:
@@ -208,4 +222,6 @@ def verify_of(verify: object) -> bool | Any:
 
     if isinstance(verify, ssl.SSLContext):
         return verify
-    raise TypeError(f"verify is True, False or an ssl.SSLContext, e.g. with a CA of your own; got {shown(verify)}")
+    raise TypeError(
+        f"verify is True, False or an ssl.SSLContext, e.g. with a CA of your own; got {shown(verify)}"
+    )

@@ -106,7 +106,9 @@ class Response:
                 return json.loads(self.body)
             return json.loads(self.text())
         except ValueError as error:
-            error.add_note(f"atonce: the body of {self.url} is not JSON ({self.headers.get('content-type', 'no type')})")
+            error.add_note(
+                f"atonce: the body of {self.url} is not JSON ({self.headers.get('content-type', 'no type')})"
+            )
             raise
 
     def __repr__(self) -> str:

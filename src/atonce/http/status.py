@@ -23,12 +23,16 @@ def statuses(ok: Statuses) -> frozenset[int]:
     if isinstance(ok, str):
         return _read(ok)
     if isinstance(ok, bool) or not isinstance(ok, (int, Iterable)):
-        raise TypeError(f"ok is the statuses that are good, e.g. ok='2xx,404' or ok=[200, 404]; got {shown(ok)}")
+        raise TypeError(
+            f"ok is the statuses that are good, e.g. ok='2xx,404' or ok=[200, 404]; got {shown(ok)}"
+        )
     several = [ok] if isinstance(ok, int) else list(ok)
     found: frozenset[int] = frozenset()
     for one in several:
         if isinstance(one, bool) or not isinstance(one, (int, str)):
-            raise TypeError(f"ok is the statuses that are good, e.g. ok='2xx,404' or ok=[200, 404]; got {shown(ok)}")
+            raise TypeError(
+                f"ok is the statuses that are good, e.g. ok='2xx,404' or ok=[200, 404]; got {shown(ok)}"
+            )
         found |= _read(str(int(one)) if isinstance(one, int) else one)
     if not found:
         raise ValueError(f"ok names at least one status, e.g. ok='2xx'; got {shown(ok)}")

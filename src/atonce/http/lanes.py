@@ -1,0 +1,154 @@
+"""`FetchBackend`: the loop's lanes, with a session for as long as they serve, and a `Job` made of every URL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from atonce._backends.contract import Backend, Desk, Lanes, Receiver, Running
+from atonce._model.errors import MisuseError
+from atonce._model.options import Rate
+from atonce.http.address import without_credentials
+from atonce.http.choose import adapted, gate_of
+from atonce.http.fetcher import Fetcher, Job
+from atonce.http.gate import Gate
+from atonce.http.request import Request
+from atonce.http.response import Response
+from atonce.http.session import Session, join
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many requests run, in all and to one host, and how fast they start."""
+
+    total: int
+    per_host: int | None
+    rate: Rate | None
+
+
+class FetchBackend:
+    """Runs the items of a fetch stream where `inner` runs them; each run of the stream opens and closes its session."""
+
+    def __init__(self, inner: Backend, request: Request, client: Any, limits: Limits) -> None:
+        self.capabilities = inner.capabilities
+        self._inner = inner
+        self._request = request
+        self._client = client
+        self._limits = limits
+
+    def start(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        is_async: bool,
+        context: Context | None,
+        to: Receiver,
+    ) -> Running:
+        """Start one call, as the inner backend does."""
+        return self._inner.start(fn, args, is_async, context, to)
+
+    def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> Lanes:
+        """Serve one run; it is over when its session is closed."""
+        limits = self._limits
+        if self._client is not None:
+            return self._inner.lanes(FetchDesk(desk, self._through_users_client()), bound, over)
+        session = join()
+        fetcher = Fetcher(self._request, session.client, Gate(limits.total, limits.per_host, limits.rate))
+        return self._inner.lanes(FetchDesk(desk, fetcher.attempt), bound, _Leaving(session, over))
+
+    def _through_users_client(self) -> Callable[[Job], Any]:
+        limits = self._limits
+        try:
+            port = adapted(self._client)
+        except MisuseError as error:
+            return _always(error)
+        gate = Gate(limits.total, limits.per_host, limits.rate, gate_of(self._client, port))
+        return Fetcher(self._request, port, gate).attempt
+
+
+class _Leaving:
+    """Called when no lane runs any more: leaves the session, and says that it is over once that is done."""
+
+    def __init__(self, session: Session, over: Callable[[], None]) -> None:
+        self._session = session
+        self._over = over
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        if self._task is None:
+            self._task = self._session.loop.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        try:
+            await self._session.leave()
+        finally:
+            self._over()
+
+
+class FetchDesk:
+    """A run of a stream as its lanes see it: they get a `Job` for each URL, the run gets its URLs back."""
+
+    is_async = True
+    timeout: float | None = None
+
+    def __init__(self, desk: Desk, attempt: Callable[[Job], Any]) -> None:
+        self.fn = attempt
+        self.clock = desk.clock
+        self.context = desk.context
+        self.may_take_more = desk.may_take_more
+        self.timed_out = desk.timed_out
+        self.arm = desk.arm
+        self._desk = desk
+        self._paused: dict[int, Job] = {}
+
+    @property
+    def current(self) -> object:
+        """Who runs now; kept by the run."""
+        return self._desk.current
+
+    @current.setter
+    def current(self, lane: object) -> None:
+        self._desk.current = lane
+
+    def take(self) -> tuple[int, Any] | None:
+        """The next URL as a job, which is the same for every attempt at it."""
+        taken = self._desk.take()
+        if taken is None:
+            return None
+        index, url = taken
+        return index, (self._paused.pop(index, None) if self._paused else None) or Job(url)
+
+    def returned(self, index: int, item: Job, value: Response, began: float, ended: float) -> None:
+        """An attempt succeeded; its time runs from its first place."""
+        self._desk.returned(index, item.url, value, began if item.began is None else item.began, ended)
+
+    def raised(self, index: int, item: Job, error: BaseException, began: float, ended: float) -> None:
+        """An attempt failed."""
+        if getattr(error, "again_in", None) is not None:
+            self._paused[index] = item
+        self._desk.raised(index, _shy(item.url), error, began if item.began is None else item.began, ended)
+
+
+class ShyUrl(str):
+    """A URL that does not show its user and password in notes and logs; otherwise the very same text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(without_credentials(str(self)))
+
+
+def _shy(url: object) -> object:
+    return ShyUrl(url) if type(url) is str and "@" in url else url
+
+
+def _always(error: Exception) -> Callable[[Job], Any]:
+    """Stands for a client that cannot be used."""
+
+    async def attempt(job: Job) -> Response:
+        raise error
+
+    return attempt

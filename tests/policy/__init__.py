@@ -1,0 +1,1 @@
+"""Pure decisions, driven by Hypothesis at full speed."""
