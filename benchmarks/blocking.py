@@ -120,8 +120,19 @@ def main() -> None:
         Contender("asyncio.run around atonce.spawn, each time", in_thread(spawn_in_run), "", 500),
     ]
     sections = [
-        measure("Stream of no-op coroutines from plain code, bound 100", streams, given, items=given.count(100_000)),
-        measure("Start one coroutine from plain code and wait", spawns, given, items=given.count(5_000), warmup=100),
+        measure(
+            "Stream of no-op coroutines from plain code, bound 100",
+            streams,
+            given,
+            items=given.count(100_000),
+        ),
+        measure(
+            "Start one coroutine from plain code and wait",
+            spawns,
+            given,
+            items=given.count(5_000),
+            warmup=100,
+        ),
     ]
     finish("blocking", sections, given)
 

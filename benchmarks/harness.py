@@ -11,7 +11,7 @@ import statistics
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +70,8 @@ class Section:
     rounds: int
     subject: str
     targets: list[Target]
+    #: What the project asks of the subject's own median, where it is no ratio.
+    ceiling: float | None = None
     rows: list[Row] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -156,10 +158,11 @@ def measure(
     targets: Sequence[Target] = (),
     unit: str = "us an item",
     subject: str = SUBJECT,
+    ceiling: float | None = None,
     warmup: int = 1_000,
 ) -> Section:
     """Run all contenders in turn, round by round, each round beginning with another one, and print their table."""
-    section = Section(title, unit, items, options.rounds, subject, list(targets))
+    section = Section(title, unit, items, options.rounds, subject, list(targets), ceiling)
     present: list[tuple[Contender, Row]] = []
     for contender in contenders:
         try:
@@ -180,7 +183,11 @@ def measure(
 
 
 def _note(contender: Contender, items: int) -> str:
-    fewer = contender.items is not None and contender.items < items and f"{contender.items:,}" not in contender.name
+    fewer = (
+        contender.items is not None
+        and contender.items < items
+        and f"{contender.items:,}" not in contender.name
+    )
     return ", ".join(filter(None, [contender.note, f"{contender.items:,} items" if fewer else ""]))
 
 
@@ -202,13 +209,19 @@ def table(section: Section) -> list[str]:
 def _cells(section: Section, row: Row) -> list[str]:
     name = f"**{row.name}**" if row.name == section.subject else row.name
     label = f"{name} ({row.note})" if row.note else name
-    ratio = section.ratio(row)
-    target = next((target for target in section.targets if target.peer == row.name), None)
     cells = [label, _figure(row.median), f"{_figure(min(row.values))} to {_figure(max(row.values))}"]
-    cells += ["", ""] if ratio is None else [f"{ratio[0]:.2f}", f"{ratio[1]:.2f} to {ratio[2]:.2f}"]
-    if target is None or ratio is None:
-        return [*cells, "", ""]
-    return [*cells, f"<= {target.ratio:g}", "pass" if ratio[0] <= target.ratio else "MISS"]
+    ratio = section.ratio(row)
+    if ratio is None:
+        own = row.name == section.subject
+        return [*cells, "", "", *_verdict(row.median, section.ceiling if own else None)]
+    target = next((target.ratio for target in section.targets if target.peer == row.name), None)
+    return [*cells, f"{ratio[0]:.2f}", f"{ratio[1]:.2f} to {ratio[2]:.2f}", *_verdict(ratio[0], target)]
+
+
+def _verdict(value: float, target: float | None) -> list[str]:
+    if target is None:
+        return ["", ""]
+    return [f"<= {target:g}", "pass" if value <= target else "MISS"]
 
 
 def _figure(value: float) -> str:
@@ -219,7 +232,7 @@ def results(topic: str, sections: Sequence[Section]) -> dict[str, Any]:
     """One run of one topic as plain data, with where and on what it ran."""
     return {
         "topic": topic,
-        "date": datetime.now(tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(tz=UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "peers": {name: found for name in PEERS if (found := _version(name))},
         "sections": [asdict(section) for section in sections],
@@ -242,7 +255,9 @@ def finish(topic: str, sections: Sequence[Section], options: Options) -> None:
 def announce(topic: str) -> None:
     """Say what runs, and on what; end at once where there is no atonce to measure."""
     if find_spec("atonce") is None:
-        sys.exit("atonce is not installed for this Python: python -m pip install -e . -r benchmarks/requirements.txt")
+        sys.exit(
+            "atonce is not installed for this Python: python -m pip install -e . -r benchmarks/requirements.txt"
+        )
     print(f"## {topic} on {platform.python_implementation()} {platform.python_version()}\n", flush=True)
 
 

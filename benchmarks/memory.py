@@ -98,6 +98,8 @@ def measured(way: str, meter: str) -> Callable[[int], float]:
             raise Absent("resident size is read from /proc")
         command = [sys.executable, __file__, "--child", way, str(items), meter]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if "ModuleNotFoundError" in answer.stderr:
+            raise Absent(answer.stderr.strip().splitlines()[-1])
         if answer.returncode:
             raise RuntimeError(answer.stderr)
         return float(answer.stdout)
@@ -130,8 +132,12 @@ def main() -> None:
     limited = "A sleeping task with a time limit, resident memory"
     size = "bytes a task"
     sections = [
-        measure("A sleeping task, resident memory", contenders("rss"), given, items=items, targets=goal, unit=size),
-        measure("A sleeping task, Python's heap", contenders("heap"), given, items=items, targets=goal, unit=size),
+        measure(
+            "A sleeping task, resident memory", contenders("rss"), given, items=items, targets=goal, unit=size
+        ),
+        measure(
+            "A sleeping task, Python's heap", contenders("heap"), given, items=items, targets=goal, unit=size
+        ),
         measure(limited, contenders("rss", limited=True), given, items=items, unit=size),
     ]
     finish("memory", sections, given)

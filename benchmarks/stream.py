@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import elixir_peer
 from harness import Contender, Options, Section, Target, announce, finish, measure, on_loop, options
@@ -51,7 +52,8 @@ def worker_loop(work: Work) -> Body:
 
         async def worker(source: Iterator[int]) -> None:
             for item in source:
-                results.append(await work(item))
+                result = await work(item)
+                results.append(result)
 
         await asyncio.gather(*[worker(source) for _ in range(BOUND)])
         return len(results)
@@ -127,10 +129,10 @@ def by_aiostream(work: Work, *, ordered: bool = True) -> Body:
         from aiostream import stream
 
         source = stream.iterate(range(items))
+        function: Any = work
         done = 0
-        async with stream.map(source, work, ordered=ordered, task_limit=BOUND).stream() as results:
-            results_of: AsyncIterator[int] = results
-            async for _ in results_of:
+        async with stream.map(source, function, ordered=ordered, task_limit=BOUND).stream() as results:
+            async for _ in results:
                 done += 1
         return done
 

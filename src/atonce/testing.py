@@ -106,13 +106,12 @@ class FakeBackend:
     ) -> Running:
         """Start a call in an asyncio task of its own."""
         awaitable = fn if is_async else on_the_loop(fn)
-        loop = asyncio.get_running_loop()
 
         async def delayed(*values: Any) -> Any:
             await asyncio.sleep(self._delay(values))
             return await awaitable(*values)
 
-        return loop.create_task(run_call(to, delayed, args), context=context)
+        return to.loop.create_task(run_call(to, delayed, args), context=context)
 
     def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> PushedLanes:
         """Serve a stream, one call an item."""

@@ -55,25 +55,17 @@ BAD_COUNTS: list[tuple[Any, type[Exception]]] = [
 ]
 
 
-def table(checker: Callable[..., Any], bad: list[tuple[Any, type[Exception]]], **options: Any) -> list[Any]:
-    """One row for each bad value: (checker, options, value, error)."""
-    name = f"{checker.__name__}({', '.join(options)})"
-    return [
-        pytest.param(checker, options, value, error, id=f"{name}-{_short(value)}") for value, error in bad
-    ]
-
-
-def _short(value: object) -> str:
-    text = f"{type(value).__name__}:{value}" if not isinstance(value, (int, Fraction)) else f"{value:.3g}"[:20]
-    return text.partition(" at 0x")[0][:40]
-
-
-def _huge_safe(value: object) -> str:
-    return "huge" if isinstance(value, (int, Fraction)) and abs(value) > 10**300 else _short(value)
+def _named(value: object) -> str:
+    if isinstance(value, (int, Fraction)) and abs(value) > 10**300:
+        return f"huge{type(value).__name__}"
+    return f"{type(value).__name__}:{value}".partition(" at 0x")[0][:40]
 
 
 _rows = [
-    *[(checks.seconds, {}, *one) for one in [*BAD_SECONDS, (0, ValueError), (0.0, ValueError), (None, TypeError)]],
+    *[
+        (checks.seconds, {}, *one)
+        for one in [*BAD_SECONDS, (0, ValueError), (0.0, ValueError), (None, TypeError)]
+    ],
     *[(checks.seconds, {"zero": True}, *one) for one in [*BAD_SECONDS, (None, TypeError)]],
     *[(checks.seconds_or_none, {}, *one) for one in [*BAD_SECONDS, (0, ValueError)]],
     *[(checks.seconds_or_none, {"zero": True}, *one) for one in BAD_SECONDS],
@@ -91,7 +83,7 @@ _rows = [
 @pytest.mark.parametrize(
     ("checker", "options", "value", "error"),
     _rows,
-    ids=[f"{row[0].__name__}{sorted(row[1])}-{_huge_safe(row[2])}" for row in _rows],
+    ids=[f"{row[0].__name__}{sorted(row[1])}-{_named(row[2])}" for row in _rows],
 )
 def test_a_bad_value_is_refused_and_the_message_names_the_option(
     checker: Callable[..., Any], options: dict[str, Any], value: Any, error: type[Exception]

@@ -46,7 +46,9 @@ SAMPLES: list[tuple[AtonceError, dict[str, Any]]] = [
     ),
 ]
 samples = pytest.mark.parametrize(
-    ("error", "attributes"), SAMPLES, ids=[f"{type(error).__name__}-{i}" for i, (error, _) in enumerate(SAMPLES)]
+    ("error", "attributes"),
+    SAMPLES,
+    ids=[f"{type(error).__name__}-{i}" for i, (error, _) in enumerate(SAMPLES)],
 )
 
 
@@ -59,7 +61,9 @@ def test_every_error_of_the_module_is_in_the_table() -> None:
 
 @samples
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_an_error_pickles_with_its_attributes(error: AtonceError, attributes: dict[str, Any], protocol: int) -> None:
+def test_an_error_pickles_with_its_attributes(
+    error: AtonceError, attributes: dict[str, Any], protocol: int
+) -> None:
     back = pickle.loads(pickle.dumps(error, protocol))
     assert type(back) is type(error)
     assert str(back) == str(error)

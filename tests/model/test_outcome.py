@@ -155,7 +155,9 @@ def test_unwrap_leaves_no_reference_to_the_outcome_in_the_traceback() -> None:
 
 
 @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
-def test_a_stop_iteration_is_held_as_it_is_and_raised_as_a_runtime_error_from_it(kind: type[Exception]) -> None:
+def test_a_stop_iteration_is_held_as_it_is_and_raised_as_a_runtime_error_from_it(
+    kind: type[Exception],
+) -> None:
     outcome = Failed(kind("end"))
     assert type(outcome.error) is kind
     for _ in range(2):

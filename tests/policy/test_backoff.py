@@ -34,7 +34,9 @@ def exact(retry: Retry, attempt: int) -> float:
 @given(base=delays, most=delays, attempt=attempts, dice=dices)
 @example(base=1e9, most=1e9, attempt=10**6, dice=0.999)
 @example(base=0.0, most=1.0, attempt=10**6, dice=0.5)
-def test_the_pause_keeps_the_bounds_of_its_jitter(base: float, most: float, attempt: int, dice: float) -> None:
+def test_the_pause_keeps_the_bounds_of_its_jitter(
+    base: float, most: float, attempt: int, dice: float
+) -> None:
     full, equal, none = (
         pause(Retry(base_delay=base, max_delay=most, jitter=jitter), attempt, 0.0, lambda: dice)
         for jitter in ("full", "equal", None)
@@ -96,13 +98,17 @@ class _Odd(BaseException):
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize(
-    "retry_on", [BaseException, (BaseException,), lambda error: True, lambda error: 0.5], ids=repr
+    "retry_on",
+    [BaseException, (BaseException,), lambda error: True, lambda error: 0.5],
+    ids=["type", "types", "yes", "pause"],
 )
 def test_an_interrupt_an_exit_and_a_close_are_never_retried(kind: type[BaseException], retry_on: Any) -> None:
     assert ask(kind(), retry_on=retry_on) is None
 
 
-@pytest.mark.parametrize("retry_on", [Exception, BaseException, lambda error: True], ids=repr)
+@pytest.mark.parametrize(
+    "retry_on", [Exception, BaseException, lambda error: True], ids=["Exception", "BaseException", "yes"]
+)
 def test_a_task_that_was_stopped_is_never_retried(retry_on: Any) -> None:
     assert ask(TaskStopped("stopped"), retry_on=retry_on) is None
 

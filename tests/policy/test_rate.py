@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 from hypothesis import given
@@ -12,11 +13,11 @@ from atonce._policy.rate import Pacer
 from tests.policy.effort import at_least
 
 # Exact in binary, so that the laws hold to the last bit.
-rates = st.builds(
-    Rate, count=st.sampled_from([1, 2, 4, 8, 64]), per=st.sampled_from([0.25, 1.0, 2.0, 64.0])
-)
+rates = st.builds(Rate, count=st.sampled_from([1, 2, 4, 8, 64]), per=st.sampled_from([0.25, 1.0, 2.0, 64.0]))
 #: For each start: how long the caller does something else first.
-idle_times = st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.0625, 0.25, 1.0, 3.0, 100.0]), min_size=1, max_size=60)
+idle_times = st.lists(
+    st.sampled_from([0.0, 0.0, 0.0, 0.0625, 0.25, 1.0, 3.0, 100.0]), min_size=1, max_size=60
+)
 
 
 def starts_of(rate: Rate, idle: list[float]) -> list[float]:
@@ -43,7 +44,7 @@ def test_no_window_of_the_length_of_per_has_more_than_count_starts(rate: Rate, i
 @given(rates, idle_times)
 def test_starts_are_never_closer_than_their_share_of_per(rate: Rate, idle: list[float]) -> None:
     starts = starts_of(rate, idle)
-    assert all(later - earlier >= rate.per / rate.count for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier >= rate.per / rate.count for earlier, later in itertools.pairwise(starts))
 
 
 @given(rates, st.integers(1, 200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Receiver(Protocol):
 
     began: float | None
     clock: Callable[[], float]
+    loop: asyncio.AbstractEventLoop
 
     def returned(self, value: Any) -> None:
         """The call returned, and is over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from asyncio import Task, get_running_loop
+from asyncio import Task
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -37,7 +37,7 @@ class LoopBackend:
     ) -> Running:
         """Start a task; from Python 3.12 on its first step runs before this returns, unless nested too deep."""
         global _depth
-        loop = get_running_loop()
+        loop = to.loop
         steps = run_call(to, fn if is_async else on_the_loop(fn), args)
         if loop.get_task_factory() is not None:
             return loop.create_task(steps, context=context)

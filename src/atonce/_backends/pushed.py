@@ -15,7 +15,7 @@ from atonce._runtime.waiting import start_awaiting
 class _Item:
     """One attempt at one item, as a receiver."""
 
-    __slots__ = ("awaiting", "began", "clock", "given_up", "index", "item", "lanes", "running")
+    __slots__ = ("awaiting", "began", "clock", "given_up", "index", "item", "lanes", "loop", "running")
 
     def __init__(self, lanes: PushedLanes, index: int, item: Any) -> None:
         self.lanes = lanes
@@ -23,6 +23,7 @@ class _Item:
         self.item = item
         self.began: float | None = None
         self.clock = lanes.desk.clock
+        self.loop = lanes.loop
         self.running: Running | None = None
         self.awaiting: asyncio.Task[Any] | None = None
         self.given_up = False
@@ -53,7 +54,7 @@ class PushedLanes:
         self.desk = desk
         self._backend = backend
         self._over = over
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._items: set[_Item] = set()
         self._given_up: set[_Item] = set()
         self._stopping = False
@@ -63,7 +64,7 @@ class PushedLanes:
         """Fill the free places at the end of this turn, once however often it is called."""
         if not self._scheduled and not self._stopping:
             self._scheduled = True
-            self._loop.call_soon(self._fill)
+            self.loop.call_soon(self._fill)
 
     def _fill(self) -> None:
         self._scheduled = False
@@ -85,7 +86,7 @@ class PushedLanes:
     def finish_on_loop(self, entry: _Item, value: Any) -> None:
         """A plain function gave an awaitable (a lambda around an `async def`): await it here, in the item's place."""
 
-        entry.awaiting = start_awaiting(self._loop, value, self.desk.context.copy())
+        entry.awaiting = start_awaiting(self.loop, value, self.desk.context.copy())
         entry.awaiting.add_done_callback(lambda task: self._finished(entry, task))
 
     def _finished(self, entry: _Item, task: asyncio.Task[Any]) -> None:
@@ -146,7 +147,7 @@ class PushedLanes:
         for entry in (*self._items, *self._given_up):
             entry.cancel()
         if self.is_over():
-            self._loop.call_soon(self._over)
+            self.loop.call_soon(self._over)
 
     def is_over(self) -> bool:
         return not self._items

@@ -171,7 +171,7 @@ class ThreadBackend:
         """Queue one call, with a worker for it unless one is idle or there are too many."""
         if self._pid != os.getpid():
             raise MisuseError("this thread backend belongs to the process that forked: make a new one in the child")
-        replies = self._replies_to(asyncio.get_running_loop())
+        replies = self._replies_to(to.loop)
         job = _Job(self, fn, args, is_async, copy_context() if context is None else context, to, replies)
         with self._ready:
             if not self._open:

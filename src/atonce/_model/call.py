@@ -17,6 +17,8 @@ def is_async(fn: Callable[..., Any]) -> bool:
         return True
     while isinstance(fn, partial):
         fn = fn.func
+    if isinstance(fn, type):
+        return False  # calling a class makes an object, even where calling that object gives a coroutine
     return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))
 
 

@@ -18,7 +18,10 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
         raise TypeError(f"{name} is a number of seconds: pass {name}={value.total_seconds()} instead of a timedelta")
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is a number of seconds, e.g. {name}=1.5; got {shown(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
     least = "0 or more" if zero else "above 0"
     if math.isnan(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} is a number of seconds {least}, e.g. {name}=1.5; got {shown(value)}")

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-
 #: Loop types seen so far, and whether their clock is `time.monotonic`.
 _plain: dict[type, bool] = {}
 

@@ -10,10 +10,13 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from atonce._model.errors import MisuseError
+from atonce._runtime.clock import clock_of
 from atonce._runtime.waiting import resolve, wait_for_end
 
-if sys.version_info < (3, 12):
-    from asyncio.tasks import _current_tasks  # type: ignore[attr-defined,unused-ignore]  # see _current_task
+#: The current asyncio task of a loop. Before 3.12 `asyncio.current_task` is Python over this dict.
+current_task: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None] = (
+    asyncio.current_task if sys.version_info >= (3, 12) else asyncio.tasks._current_tasks.get
+)
 
 GRACE = 5.0
 
@@ -47,6 +50,11 @@ class Owner:
         self.clock: Callable[[], float] | None = None
         #: Resolved when the last child is gone, where somebody waits for that.
         self.empty: asyncio.Future[None] | None = None
+
+    def read_clock(self, loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+        """Remember the clock of the loop that runs the children."""
+        self.clock = clock_of(loop)
+        return self.clock
 
     def adopt(self, child: Child) -> None:
         """Become responsible for `child`."""
@@ -105,33 +113,34 @@ scope_var: ContextVar[Owner | None] = ContextVar("atonce_scope", default=None)
 task_owners: dict[asyncio.Task[Any], TaskOwner] = {}
 
 
-def current_owner() -> Owner:
+def current_owner(loop: asyncio.AbstractEventLoop) -> Owner:
     """The innermost scope of this context, else the current asyncio task."""
     scope = scope_var.get()
     if scope is not None:
         return scope
-    try:
-        task = _current_task()
-    except RuntimeError:
-        task = None
+    task = current_task(loop)
     if task is None:
-        raise MisuseError(
-            "there is no running event loop task to own this; call it inside `async def`, "
-            "or use the same verb of `atonce.blocking` in a script, a thread or a REPL"
-        )
+        raise no_loop()
     owner = task_owners.get(task)
     if owner is None:
         owner = task_owners[task] = TaskOwner(task)
     return owner
 
 
-if sys.version_info >= (3, 12):
-    _current_task = asyncio.current_task
-else:
+def no_loop() -> MisuseError:
+    """The error of an async verb that was called where no event loop runs."""
+    return MisuseError(
+        "there is no running event loop task to own this; call it inside `async def`, "
+        "or use the same verb of `atonce.blocking` in a script, a thread or a REPL"
+    )
 
-    def _current_task() -> asyncio.Task[Any] | None:
-        """`asyncio.current_task`, which is written in C from 3.12 on, without its detours: every spawn asks."""
-        return _current_tasks.get(asyncio.get_running_loop())
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running loop, or an error that says what to do."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        raise no_loop()
+    return loop
 
 
 def end_of_item(task: asyncio.Task[Any]) -> None:

@@ -21,7 +21,6 @@ from atonce._verbs.retry import attempt_until
 from atonce._verbs.task import Task
 
 
-
 class Missing:
     """The type of `MISSING`: no fallback was given, which is not the same as a fallback of None."""
 

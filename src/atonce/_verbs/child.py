@@ -10,10 +10,9 @@ from typing import Any
 
 from atonce._backends.contract import Backend
 from atonce._model.outcome import Outcome
-from atonce._runtime.owner import Owner
+from atonce._runtime.owner import Owner, running_loop
 from atonce._runtime.site import site_of
 from atonce._verbs.gather import end_all
-from atonce._verbs.spawn import begin
 from atonce._verbs.task import Task
 
 
@@ -26,9 +25,9 @@ def start_child(
     name: str | None = None,
 ) -> Task[Any]:
     """Start a task that belongs to the verb alone: its failure is the verb's to tell."""
-    task: Task[Any] = Task(fn, backend, Owner(), timeout, name, site_of(sys._getframe()))
+    task: Task[Any] = Task(fn, backend, Owner(), running_loop(), timeout, name, site_of(sys._getframe()))
     task.ignore()
-    return begin(task, args, is_async, copy_context())
+    return task.begin(args, is_async, copy_context())
 
 
 async def outcome_of(task: Task[Any]) -> Outcome[Any]:

@@ -11,7 +11,7 @@ from atonce._backends.choose import backend_for
 from atonce._model.checks import choice, count_or_none, seconds, seconds_or_none, several, shown
 from atonce._model.errors import TaskStopped, TaskTimeout
 from atonce._model.outcome import Failed, Outcome, make_ok
-from atonce._runtime.owner import Owner
+from atonce._runtime.owner import Owner, running_loop
 from atonce._runtime.site import site_of
 from atonce._runtime.waiting import resolve, wait_for_end
 from atonce._verbs.task import Task
@@ -137,7 +137,7 @@ def completed(value: T) -> Task[T]:
     >>> asyncio.run(main())
     3
     """
-    task: Task[T] = Task(completed, backend_for("loop", True), Owner(), None, None, site_of(sys._getframe()))
+    task: Task[T] = Task(completed, backend_for("loop", True), Owner(), running_loop(), None, None, site_of(sys._getframe()))
     task._settle(make_ok(value, None, None, 1, 0.0))
     task._over()
     return task

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
+from asyncio import _get_running_loop
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from inspect import CO_COROUTINE, CO_VARARGS, CO_VARKEYWORDS
+from sys import _getframe
 from types import FunctionType
 from typing import Any, TypeVar, TypeVarTuple, overload
 
 from atonce._backends.choose import On, backend_for
 from atonce._model.call import check_call, is_async
 from atonce._model.checks import label, seconds_or_none
-from atonce._runtime import telemetry
-from atonce._runtime.owner import current_owner, scope_var
+from atonce._runtime.owner import current_owner, current_task, no_loop, scope_var, task_owners
 from atonce._runtime.site import OURS, site_of
 from atonce._verbs.task import Task
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_VAR_OR_KEYWORD = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+_VAR_OR_KEYWORD = CO_VARARGS | CO_VARKEYWORDS
 
 
 @overload
@@ -60,7 +59,7 @@ def spawn(
         flags = code.co_flags
         if code.co_argcount != len(args) or flags & _VAR_OR_KEYWORD or code.co_kwonlyargcount:
             check_call("fn", fn, args)
-        coroutine = bool(flags & inspect.CO_COROUTINE)
+        coroutine = flags & CO_COROUTINE != 0
     else:
         check_call("fn", fn, args)
         coroutine = is_async(fn)
@@ -68,29 +67,11 @@ def spawn(
         timeout = seconds_or_none("timeout", timeout)
     if name is not None:
         name = label("name", name)
-    frame = sys._getframe(1)
+    loop = _get_running_loop()
+    if loop is None:
+        raise no_loop()
+    frame = _getframe(1)
     code = frame.f_code
     site = site_of(frame) if code.co_filename.startswith(OURS) else (code, frame.f_lasti)
-    task: Task[Any] = Task(fn, backend_for(on, coroutine), current_owner(), timeout, name, site)
-    return begin(task, args, coroutine)
-
-
-def begin(task: Task[T], args: tuple[Any, ...], is_async: bool, context: Context | None = None) -> Task[T]:
-    """Hand `task` to its owner and to its backend, with its timer."""
-    owner = task.owner
-    if owner.is_scope:
-        owner.adopt(task)
-        context = context or copy_context()
-    else:
-        owner.children.add(task)
-    if telemetry.handlers:
-        telemetry.emit("task.start", {"time": task.clock()}, {"name": task.name, "id": task.id})
-    if context is not None:
-        context.run(scope_var.set, None)
-    try:
-        running = task.backend.start(task.fn, args, is_async, context, task)
-    except BaseException:
-        owner.release(task)
-        raise
-    task.started(running)
-    return task
+    owner = scope_var.get() or task_owners.get(current_task(loop)) or current_owner(loop)
+    return Task(fn, backend_for(on, coroutine), owner, loop, timeout, name, site).begin(args, coroutine)

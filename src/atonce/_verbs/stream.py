@@ -14,7 +14,7 @@ from atonce._model.call import check_call, fn_name, is_async
 from atonce._model.checks import count_or_none, flag, label, seconds_or_none, shown
 from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Failed, Ok, Outcome
-from atonce._runtime.owner import current_owner, scope_var
+from atonce._runtime.owner import current_owner, running_loop, scope_var
 from atonce._runtime.waiting import resolve
 from atonce._verbs.stream_run import Bell, Spec, StreamRun, StreamStatistics
 
@@ -38,7 +38,7 @@ class Iteration(Generic[R]):
 
     def start(self, context: Context, bell: Bell) -> StreamRun:
         """Begin the run; on its loop. The run must not refer to its iterator, whose end of life ends the run."""
-        owner = context.run(current_owner)
+        owner = context.run(current_owner, running_loop())
         context.run(scope_var.set, None)
         self.run = StreamRun(self._spec, context, owner, bell, self._kind in ("values", "failfast"))
         return self.run

@@ -6,8 +6,9 @@ import asyncio
 import inspect
 import itertools
 import threading
-from asyncio import Future, get_running_loop
+from asyncio import Future
 from collections.abc import Callable, Generator
+from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
 
 from atonce._backends.contract import Backend, Running
@@ -16,9 +17,8 @@ from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import Outcome, make_failed, make_ok
 from atonce._runtime import telemetry
-from atonce._runtime.clock import clock_of
 from atonce._runtime.notes import annotate
-from atonce._runtime.owner import GRACE, Owner, log
+from atonce._runtime.owner import GRACE, Owner, log, scope_var
 from atonce._runtime.site import Site, shown_site
 from atonce._runtime.waiting import resolve, start_awaiting
 
@@ -54,40 +54,84 @@ class Task(Generic[T]):
     innermost `scope`, else the asyncio task that spawned it) stops it when it ends.
     """
 
-    # What most tasks never have: the class holds the defaults, so that making a task sets only what differs.
+    # What every task has is in slots; what few have is in the dict, and the class holds its default. `_odd` says that
+    # something of the second kind matters at the end, so that the common end tests one thing.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_done",
+        "_ended",
+        "_odd",
+        "_outcome",
+        "_running",
+        "_site",
+        "_value",
+        "_waiter",
+        "backend",
+        "began",
+        "clock",
+        "fn",
+        "loop",
+        "owner",
+    )
     _id = 0
     _name: str | None = None
     _timeout: float | None = None
     _linked = True
-    _done = False
-    _value: Any = None
-    _ended = 0.0
-    _outcome: Outcome[T] | None = None
-    _running: Running | None = None
-    _waiter: asyncio.Future[None] | None = None
     _callbacks: list[Callable[[Task[T]], object] | asyncio.Future[None]] | None = None
     _over_callbacks: list[Callable[[], None]] | None = None
     _timer: asyncio.TimerHandle | None = None
     _unseen: _Unseen | None = None
     _why: TaskTimeout | TaskStopped | None = None
-    began: float | None = None
 
     def __init__(
-        self, fn: Callable[..., Any], backend: Backend, owner: Owner, timeout: float | None, name: str | None, site: Site
+        self,
+        fn: Callable[..., Any],
+        backend: Backend,
+        owner: Owner,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float | None,
+        name: str | None,
+        site: Site,
     ) -> None:
         self.fn = fn
         self.backend = backend
         self.owner = owner
+        self._site = site
+        self.loop = loop
+        self.clock = owner.clock or owner.read_clock(loop)
+        self.began: float | None = None
+        self._done = self._odd = False
+        self._outcome: Outcome[T] | None = None
+        self._running: Running | None = None
+        self._waiter: asyncio.Future[None] | None = None
         if timeout is not None:
             self._timeout = timeout
         if name is not None:
             self._name = name
-        self._site = site
-        self._loop = loop = get_running_loop()
-        clock = owner.clock
-        if clock is None:
-            clock = owner.clock = clock_of(loop)
-        self.clock = clock
+
+    def begin(self, args: tuple[Any, ...], is_async: bool, context: Context | None = None) -> Task[T]:
+        """Hand it to its owner and to its backend, with its timer; an eager backend may end it here already."""
+        owner = self.owner
+        if owner.is_scope:
+            owner.adopt(self)
+            context = context or copy_context()
+        else:
+            owner.children.add(self)
+        if telemetry.handlers:
+            telemetry.emit("task.start", {"time": self.clock()}, {"name": self.name, "id": self.id})
+        if context is not None:
+            context.run(scope_var.set, None)
+        try:
+            running = self.backend.start(self.fn, args, is_async, context, self)
+        except BaseException:
+            owner.release(self)
+            raise
+        if not self._done:
+            self._running = running
+            if self._timeout is not None:
+                self._arm()
+        return self
 
     # -- looking at it ------------------------------------------------------------------------------------------
 
@@ -116,24 +160,32 @@ class Task(Generic[T]):
         return self._outcome
 
     def __await__(self) -> Generator[Any, None, T]:
-        if get_running_loop() is not self._loop:
-            raise self._other_loop()
-        if not self._done:
-            waiter: asyncio.Future[None] = Future(loop=self._loop)
+        if self._done:
+            self.check_loop()
+        else:
+            waiter: asyncio.Future[None] = Future(loop=self.loop)
             if self._waiter is None:
                 self._waiter = waiter
             else:
                 self._add_waiter(waiter)
-            yield from waiter
+            try:
+                yield from waiter
+            except RuntimeError:
+                self.check_loop()
+                raise
+        if self._outcome is None:
+            value: T = self._value
+            return value
         return self._unwrap()
 
     def _unwrap(self) -> T:
         """The value, or a raise; it has ended."""
-        if self._outcome is None:
+        outcome = self._outcome
+        if outcome is None:
             value: T = self._value
             return value
         self._seen()
-        return self._outcome.unwrap()
+        return outcome.unwrap()
 
     def result(self, timeout: float | None = None) -> T:
         """Wait in a plain thread for the value, at most `timeout` seconds, and give it or raise the error.
@@ -144,7 +196,7 @@ class Task(Generic[T]):
         """
         limit = seconds_or_none("timeout", timeout, zero=True)
         if not self._done:
-            if asyncio._get_running_loop() is self._loop:
+            if asyncio._get_running_loop() is self.loop:
                 raise MisuseError(f"{self} has not ended, and result() would stop the loop that runs it: await it instead")
             self._wait_in_thread(limit)
         return self._unwrap()
@@ -152,11 +204,10 @@ class Task(Generic[T]):
     def add_done_callback(self, callback: Callable[[Task[T]], object]) -> None:
         """Call `callback(task)` on the owner's loop when it has ended; soon, when it has already."""
         if self._done:
-            self._loop.call_soon(self._call_back, callback)
-        elif self._callbacks is None:
-            self._callbacks = [callback]
+            self.loop.call_soon(self._call_back, callback)
         else:
-            self._callbacks.append(callback)
+            self._odd = True
+            self._callbacks = [*(self._callbacks or ()), callback]
 
     def remove_done_callback(self, callback: Callable[[Task[T]], object]) -> None:
         """Take back what `add_done_callback` was given, if it was not called yet."""
@@ -174,8 +225,9 @@ class Task(Generic[T]):
     def when_over(self, callback: Callable[[], None]) -> None:
         """Call `callback()` when it is over."""
         if self.is_over():
-            self._loop.call_soon(callback)
+            self.loop.call_soon(callback)
         else:
+            self._odd = True
             self._over_callbacks = [*(self._over_callbacks or ()), callback]
 
     def patience(self, grace: float | None) -> float:
@@ -187,7 +239,7 @@ class Task(Generic[T]):
 
     def check_loop(self) -> None:
         """Raise unless this is the loop that runs it."""
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio.get_running_loop() is not self.loop:
             raise self._other_loop()
 
     def ignore(self) -> None:
@@ -213,15 +265,16 @@ class Task(Generic[T]):
         From any thread. On the loop the end comes at the next await. A function in a thread is asked and, unless it
         looks at `cancelled()`, abandoned a moment later.
         """
-        if asyncio._get_running_loop() is self._loop:
+        if asyncio._get_running_loop() is self.loop:
             self.end(TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.end, TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.end, TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
 
     def end(self, why: TaskTimeout | TaskStopped, patience: float | None) -> None:
         """Ask it to end because of `why`; after `patience` seconds (None: without limit) it is abandoned."""
         if self._done or self._running is None:
             return
+        self._odd = True
         if self._why is None:
             self._why = why
         if self._not_begun():
@@ -231,7 +284,7 @@ class Task(Generic[T]):
             return
         self._running.cancel()
         if patience is not None and not self._done:
-            self._loop.call_later(patience, self.abandon)
+            self.loop.call_later(patience, self.abandon)
 
     def _not_begun(self) -> bool:
         """Whether it is a coroutine before its first step, which a cancel would end without a trace."""
@@ -254,7 +307,7 @@ class Task(Generic[T]):
         self.end(why, None)
         if not self._done:
             if self.backend.capabilities.ticks:
-                self._loop.call_soon(self._loop.call_soon, self._loop.call_soon, self._force)
+                self.loop.call_soon(self.loop.call_soon, self.loop.call_soon, self._force)
             else:
                 self._force()
 
@@ -272,37 +325,27 @@ class Task(Generic[T]):
             if not self.backend.capabilities.ends:
                 self._over()
 
-    def started(self, running: Running) -> None:
-        """Its backend has taken it; an eager one may have ended it already."""
-        if not self._done:
-            self._running = running
-            if self._timeout is not None:
-                self._arm()
-
     # -- what the backend says ----------------------------------------------------------------------------------
 
     def returned(self, value: Any) -> None:
         """The call returned."""
-        if self._done or self._why is not None:
-            self._returned_late(value)
+        if self._odd or telemetry.handlers:
+            self._returned_oddly(value)
             return
         self._value = value
-        self._done = True
         self._ended = self.clock()
+        self._done = True
+        self._running = None
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        if self._callbacks is not None or self._timer is not None or telemetry.handlers:
-            self._settled()
         owner = self.owner
-        if owner.empty is not None or self._over_callbacks is not None:
-            self._over()
-        else:
-            owner.children.discard(self)
-            self._running = None
+        owner.children.discard(self)
+        if owner.empty is not None:
+            owner.release(self)
 
-    def _returned_late(self, value: Any) -> None:
-        """The call returned although it was asked to end: a stop lets the result stand, a time limit does not."""
+    def _returned_oddly(self, value: Any) -> None:
+        """The call returned, and somebody is to be told, or it was asked to end: a time limit beats the result then."""
         if self._done:
             _discard(value)
         elif isinstance(self._why, TaskTimeout):
@@ -318,7 +361,7 @@ class Task(Generic[T]):
             self.returned(value)
             return
 
-        self._running = awaiting = start_awaiting(self._loop, value)
+        self._running = awaiting = start_awaiting(self.loop, value)
         awaiting.add_done_callback(self._awaited)
 
     def _awaited(self, task: asyncio.Task[Any]) -> None:
@@ -394,7 +437,7 @@ class Task(Generic[T]):
     def wait(self) -> asyncio.Future[None]:
         """A future of its own for one waiter, resolved when the task has ended."""
         self.check_loop()
-        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter: asyncio.Future[None] = self.loop.create_future()
         if self._done:
             waiter.set_result(None)
         else:
@@ -404,15 +447,16 @@ class Task(Generic[T]):
     def _add_waiter(self, waiter: asyncio.Future[None]) -> None:
         """Enter a waiter, and forget those that were cancelled."""
         kept = [one for one in self._callbacks or () if not (isinstance(one, asyncio.Future) and one.done())]
+        self._odd = True
         self._callbacks = [*kept, waiter]
 
     def _wait_in_thread(self, limit: float | None) -> None:
         ended = threading.Event()
-        self._loop.call_soon_threadsafe(self.add_done_callback, lambda task: ended.set())
+        self.loop.call_soon_threadsafe(self.add_done_callback, lambda task: ended.set())
         if ended.wait(limit):
             return
         why = TaskTimeout(f"{self} did not end within result(timeout={limit:g})", timeout=limit)
-        self._loop.call_soon_threadsafe(self.end_as_timeout, why)
+        self.loop.call_soon_threadsafe(self.end_as_timeout, why)
         ended.wait(1.0)
 
     def _call_back(self, callback: Callable[[Task[T]], object]) -> None:
@@ -448,4 +492,5 @@ class Task(Generic[T]):
         if due <= now:
             self.expire()
         else:
-            self._timer = self._loop.call_at(due, self._arm)
+            self._odd = True
+            self._timer = self.loop.call_at(due, self._arm)

@@ -16,12 +16,15 @@ from yarl import URL
 
 from atonce._model.errors import FetchError
 from atonce.http.body import Body, accepted_codings
-from atonce.http.client import BODYLESS, Answer, common_failure, decoded, failure, is_followed, refuse_length
+from atonce.http.client import Answer, coding, common_failure, failure, is_followed
 from atonce.http.proxy import Proxies
 from atonce.http.request import Hop, stays_home
+from atonce.http.response import Headers
 
 #: Name lookups at a time; each is a thread, which cannot be stopped while the system's resolver does not answer.
 LOOKUPS = 16
+
+_NO_TIMER = aiohttp.ClientTimeout(total=None)
 
 
 class AiohttpClient:
@@ -34,13 +37,11 @@ class AiohttpClient:
         connector = session.connector
         total, per_host = (0, 0) if ours or connector is None else (connector.limit, connector.limit_per_host)
         self.limits = (total or None, per_host or None)
-        self._timeout: tuple[float | None, aiohttp.ClientTimeout] = (None, aiohttp.ClientTimeout(total=None))
 
     async def send(self, hop: Hop, seconds: float | None) -> Answer:
-        """Send one message; aiohttp's own single timer covers it from the connection to the last byte of the body."""
-        body: Body | None = None
+        """Send one message; aiohttp's own timer, if any, covers it from the connection to the end of the body."""
+        body = Body(hop.request.max_bytes)
         try:
-            options = self._options(hop)
             response = await self._session.request(
                 hop.method,
                 URL(hop.address.url, encoded=True),
@@ -49,30 +50,24 @@ class AiohttpClient:
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,
-                timeout=self._within(seconds),
-                **options,
+                timeout=_NO_TIMER if seconds is None else aiohttp.ClientTimeout(total=seconds),
+                **self._options(hop),
             )
             try:
-                headers = decoded(response.raw_headers)
+                headers = response.headers
                 if is_followed(hop, response.status, headers):
                     response.release()
-                    return Answer(response.status, headers, b"")
-                refuse_length(hop, headers)
-                encoding = (
-                    None
-                    if hop.method == "HEAD" or response.status in BODYLESS
-                    else headers.get("content-encoding")
-                )
-                body = Body(encoding, hop.request.max_bytes)
-                content = response.content
-                while chunk := await content.readany():
-                    body.feed(chunk)
-                return Answer(response.status, headers, body.whole())
+                else:
+                    body.expect(coding(hop, response.status, headers))
+                    content = response.content
+                    while chunk := await content.readany():
+                        body.feed(chunk)
             except BaseException:
                 response.close()
                 raise
+            return Answer(response.status, Headers.of_bytes(response.raw_headers), body.whole())
         except Exception as error:
-            told = explained(hop, error, seconds, body.wire if body is not None else None)
+            told = explained(hop, error, seconds, body)
             if told is None:
                 raise
             raise told from error
@@ -80,13 +75,6 @@ class AiohttpClient:
     async def close(self) -> None:
         """Close a session that fetch made, its connections included."""
         await self._session.close()
-
-    def _within(self, seconds: float | None) -> aiohttp.ClientTimeout:
-        kept, timeout = self._timeout
-        if kept != seconds:
-            timeout = aiohttp.ClientTimeout(total=seconds)
-            self._timeout = (seconds, timeout)
-        return timeout
 
     def _headers(self, hop: Hop) -> CIMultiDict[str] | None:
         if self._ours and not hop.headers:
@@ -108,6 +96,23 @@ class AiohttpClient:
         return options
 
 
+class SmallSocket(socket.socket):
+    """Reads at most 64 KB at once.
+
+    asyncio asks for 256 KB, which glibc takes from the system and gives back for each read, however little comes:
+    20 us a request, unless the heap happens to have a hole of that size.
+    """
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Read what is there, at most 64 KB."""
+        return super().recv(min(size, 65_536), flags)
+
+
+def _small_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, proto, _, _ = info
+    return SmallSocket(family, kind, proto)
+
+
 async def _leave_home(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
     """Take the credentials that a session adds by itself off a message to another origin."""
     for name in [name for name in request.headers if stays_home(name) and name.lower() != "host"]:
@@ -123,7 +128,7 @@ def adapt(session: aiohttp.ClientSession) -> AiohttpClient:
 
 def open_client(user_agent: str) -> AiohttpClient:
     """A client of our own: no cookies, no netrc, proxies of the environment, a bound on headers (8 KB each, 128)."""
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=0, resolver=Resolver())
+    connector = aiohttp.TCPConnector(limit=0, limit_per_host=0, resolver=Resolver(), socket_factory=_small_socket)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -133,18 +138,18 @@ def open_client(user_agent: str) -> AiohttpClient:
     return AiohttpClient(session, ours=True, proxies=Proxies.of_environment())
 
 
-def explained(hop: Hop, error: Exception, seconds: float | None, wire: int | None) -> FetchError | None:
+def explained(hop: Hop, error: Exception, seconds: float | None, body: Body) -> FetchError | None:
     """What an error of aiohttp means to the caller; None when it is no failure of the message."""
     if isinstance(error, (aiohttp.ClientError, OSError)) or common_failure(hop, error, seconds) is not None:
         known = common_failure(hop, error, seconds)
-        return known if known is not None else _of_aiohttp(hop, error, wire)
+        return known if known is not None else _of_aiohttp(hop, error, body)
     if isinstance(error, ValueError):
         return failure(hop, "refused", f"aiohttp does not take it ({error}); nothing was sent")
     return None
 
 
-def _of_aiohttp(hop: Hop, error: Exception, wire: int | None) -> FetchError:
-    so_far = f" after {wire} bytes of the body" if wire is not None else " before it answered"
+def _of_aiohttp(hop: Hop, error: Exception, body: Body) -> FetchError:
+    so_far = body.so_far()
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return failure(
             hop,

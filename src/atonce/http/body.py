@@ -185,12 +185,23 @@ class Body:
 
     __slots__ = ("_decoded", "_decoders", "_most", "_parts", "wire")
 
-    def __init__(self, encoding: str | None, most: int | None) -> None:
-        self._decoders = decoders(encoding) if encoding else []
+    def __init__(self, most: int | None) -> None:
         self._most = most
         self._parts: list[bytes] = []
-        self._decoded = [0] * len(self._decoders)
+        self._decoders: list[Decoder] = []
+        self._decoded: list[int] = []
+        self.wire = -1
+
+    def expect(self, encoding: str | None) -> None:
+        """The headers are there, and the body follows."""
         self.wire = 0
+        if encoding:
+            self._decoders = decoders(encoding)
+            self._decoded = [0] * len(self._decoders)
+
+    def so_far(self) -> str:
+        """How far it came, for messages."""
+        return " before it answered" if self.wire < 0 else f" after {self.wire} bytes of the body"
 
     def feed(self, chunk: bytes) -> None:
         """Take in some bytes of the wire."""
@@ -220,7 +231,7 @@ class Body:
 
     def whole(self) -> bytes:
         """The decoded body, once all of the wire has been fed."""
-        if self.wire and not all(decoder.is_whole() for decoder in self._decoders):
+        if self.wire > 0 and not all(decoder.is_whole() for decoder in self._decoders):
             raise BadCoding("the coded body ends too early")
         parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)

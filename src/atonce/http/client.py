@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from atonce._model.errors import FetchError
@@ -34,29 +34,20 @@ class Client(Protocol):
         """Send one message and read its answer within `seconds`; every failure is a `FetchError`."""
 
 
-def is_followed(hop: Hop, status: int, headers: Headers) -> bool:
+def is_followed(hop: Hop, status: int, headers: Mapping[str, str]) -> bool:
     """Whether an answer is a redirect that will be followed."""
-    return status in REDIRECTS and hop.request.follow > 0 and bool(headers.get("location"))
+    return status in REDIRECTS and hop.request.follow > 0 and bool(headers.get("Location"))
 
 
-def decoded(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Header fields as text: UTF-8 where they are that, else Latin-1 as of old."""
-    return Headers([(name.decode("ascii", "replace"), _text(value)) for name, value in fields])
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-def refuse_length(hop: Hop, headers: Headers) -> None:
-    """Stop before the first byte of a body whose announced length is over the bound."""
+def coding(hop: Hop, status: int, headers: Mapping[str, str]) -> str | None:
+    """The Content-Encoding of a body that is about to come; one whose announced length is over the bound is refused."""
+    if hop.method == "HEAD" or status in BODYLESS:
+        return None
     most = hop.request.max_bytes
-    length = headers.get("content-length", "")
-    if most is not None and length.isdigit() and hop.method != "HEAD" and int(length[:20]) > most:
+    length = headers.get("Content-Length", "")
+    if most is not None and length.isdigit() and int(length[:20]) > most:
         raise TooLarge(f"announced: {length[:20]} bytes")
+    return headers.get("Content-Encoding")
 
 
 def failure(hop: Hop, kind: str, text: str) -> FetchError:
@@ -77,7 +68,7 @@ def common_failure(hop: Hop, error: BaseException, seconds: float | None) -> Fet
     if isinstance(error, BadCoding):
         return failure(hop, "protocol", str(error))
     if isinstance(error, TimeoutError) and seconds is not None:
-        return failure(hop, "timeout", f"no whole answer in {_in_words(hop, seconds)}")
+        return timed_out(hop, seconds)
     for one in chain(error):
         if isinstance(one, ssl.SSLCertVerificationError):
             text = f"the server's certificate is refused ({one.verify_message}); nothing was sent"
@@ -89,11 +80,14 @@ def common_failure(hop: Hop, error: BaseException, seconds: float | None) -> Fet
     return None
 
 
-def _in_words(hop: Hop, seconds: float) -> str:
+def timed_out(hop: Hop, seconds: float) -> FetchError:
+    """The error of a message that took longer than it had."""
     limit = hop.request.timeout
     if limit is not None and seconds >= limit * 0.999:
-        return f"timeout={limit:g} s; raise timeout= if the server is slow by nature"
-    return f"the {seconds:.3g} s that were left of its time"
+        told = f"timeout={limit:g} s; raise timeout= if the server is slow by nature"
+    else:
+        told = f"the {seconds:.3g} s that were left of its time"
+    return failure(hop, "timeout", f"no whole answer in {told}")
 
 
 def chain(error: BaseException | None) -> Iterable[BaseException]:

@@ -12,12 +12,13 @@ from atonce._model.options import Retry
 from atonce._policy.backoff import again
 from atonce._runtime.clock import clock_of
 from atonce.http.address import BadAddress, address_of, redirected, without_credentials
-from atonce.http.client import Answer, Client, failure, is_followed
+from atonce.http.client import Answer, Client, failure, is_followed, timed_out
 from atonce.http.gate import Gate
 from atonce.http.request import Hop, Request, first_hop, next_hop
 from atonce.http.response import Response
 from atonce.http.retries import IDEMPOTENT, is_transient, retry_after
 from atonce.http.status import phrase
+from atonce.http.watch import Watch
 
 
 class Job:
@@ -51,8 +52,9 @@ class Job:
 class Fetcher:
     """Makes the attempts of one call, each in places of `gate`, and says which failures are to be tried again."""
 
-    def __init__(self, request: Request, client: Client, gate: Gate) -> None:
+    def __init__(self, request: Request, client: Client, gate: Gate, watch: Watch | None = None) -> None:
         self.request = request
+        self._watch = watch
         self._client = client
         self._gate = gate
         self._clock = clock_of(asyncio.get_running_loop())
@@ -79,7 +81,11 @@ class Fetcher:
             await gate.enter(place)
             began = clock()
             try:
-                answer = await self._client.send(hop, self._time_left(job, hop, spent, began))
+                seconds = self._time_left(job, hop, spent, began)
+                if self._watch is not None and seconds == self._watch.timeout:
+                    answer = await self._watched(hop, self._watch, began)
+                else:
+                    answer = await self._client.send(hop, seconds)
             finally:
                 gate.leave(place)
             spent += clock() - began
@@ -92,6 +98,21 @@ class Fetcher:
             "redirect",
             f"more than follow={request.follow} redirects, the last to {hop.address.url[:200]}",
         )
+
+    async def _watched(self, hop: Hop, watch: Watch, began: float) -> Answer:
+        """Send a message whose time is kept by the watch that it shares with the others of its run."""
+        task = asyncio.current_task()
+        assert task is not None
+        watch.start(task, began)
+        try:
+            answer = await self._client.send(hop, None)
+        except BaseException as error:
+            if watch.end(task):
+                raise timed_out(hop, watch.timeout) from error
+            raise
+        if watch.end(task):
+            raise timed_out(hop, watch.timeout)
+        return answer
 
     def _time_left(self, job: Job, hop: Hop, spent: float, now: float) -> float | None:
         """Seconds for the next message, None without a limit."""

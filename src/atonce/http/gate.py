@@ -20,13 +20,11 @@ class Gate:
     and within a host to who came first. `beyond` is a further gate to pass (the limits of a client that is shared).
     """
 
-    def __init__(
-        self, total: int | None, per_host: int | None, rate: Rate | None = None, beyond: Gate | None = None
-    ) -> None:
+    def __init__(self, total: int | None, per_host: int | None, rate: Rate | None = None) -> None:
         self._free = total or NO_LIMIT
         self._per_host = per_host or NO_LIMIT
         self._pacer = Pacer(rate) if rate is not None else None
-        self._beyond = beyond
+        self.beyond: Gate | None = None
         self._busy: dict[Place, int] = {}
         self._waiting: dict[Place, deque[asyncio.Future[None]]] = {}
         self._turn: deque[Place] = deque()
@@ -39,7 +37,7 @@ class Gate:
             self._busy[place] = busy + 1
         else:
             await self._queue(place)
-        if self._pacer is None and self._beyond is None:
+        if self._pacer is None and self.beyond is None:
             return
         try:
             await self._go_on(place)
@@ -49,8 +47,8 @@ class Gate:
 
     def leave(self, place: Place) -> None:
         """Give a place back."""
-        if self._beyond is not None:
-            self._beyond.leave(place)
+        if self.beyond is not None:
+            self.beyond.leave(place)
         self._return(place)
 
     def is_idle(self) -> bool:
@@ -65,8 +63,8 @@ class Gate:
             self._pacer.start(now)
             if wait > 0.0:
                 await asyncio.sleep(wait)
-        if self._beyond is not None:
-            await self._beyond.enter(place)
+        if self.beyond is not None:
+            await self.beyond.enter(place)
 
     async def _queue(self, place: Place) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -9,17 +9,9 @@ from typing import Any
 
 from atonce._model.errors import FetchError
 from atonce.http.body import Body, accepted_codings
-from atonce.http.client import (
-    BODYLESS,
-    Answer,
-    chain,
-    common_failure,
-    decoded,
-    failure,
-    is_followed,
-    refuse_length,
-)
+from atonce.http.client import Answer, chain, coding, common_failure, failure, is_followed
 from atonce.http.request import Hop, stays_home
+from atonce.http.response import Headers
 
 
 class HttpxClient:
@@ -32,17 +24,17 @@ class HttpxClient:
 
     async def send(self, hop: Hop, seconds: float | None) -> Answer:
         """Send one message; httpx has no total timeout, so one of asyncio's covers it."""
-        body: list[Body] = []
+        body = Body(hop.request.max_bytes)
         try:
             async with asyncio.timeout(seconds):
                 return await self._exchange(hop, body)
         except Exception as error:
-            told = self._explained(hop, error, seconds, body[0].wire if body else None)
+            told = self._explained(hop, error, seconds, body)
             if told is None:
                 raise
             raise told from error
 
-    async def _exchange(self, hop: Hop, kept: list[Body]) -> Answer:
+    async def _exchange(self, hop: Hop, body: Body) -> Answer:
         client = self._client
         headers = list(hop.headers)
         if not any(name.lower() == "accept-encoding" for name, _ in headers):
@@ -57,13 +49,10 @@ class HttpxClient:
             options["auth"] = None
         response = await client.send(message, **options)
         try:
-            fields = decoded(response.headers.raw)
+            fields = Headers.of_bytes(tuple(response.headers.raw))
             if is_followed(hop, response.status_code, fields):
                 return Answer(response.status_code, fields, b"")
-            refuse_length(hop, fields)
-            bodyless = hop.method == "HEAD" or response.status_code in BODYLESS
-            body = Body(None if bodyless else fields.get("content-encoding"), hop.request.max_bytes)
-            kept.append(body)
+            body.expect(coding(hop, response.status_code, fields))
             async for chunk in response.aiter_raw():
                 body.feed(chunk)
             return Answer(response.status_code, fields, body.whole())
@@ -71,14 +60,14 @@ class HttpxClient:
             await response.aclose()
 
     def _explained(
-        self, hop: Hop, error: Exception, seconds: float | None, wire: int | None
+        self, hop: Hop, error: Exception, seconds: float | None, body: Body
     ) -> FetchError | None:
         """What an error of httpx means to the caller; None when it is no failure of the message."""
         known = common_failure(hop, error, seconds)
         if known is not None:
             return known
         library = self._library
-        so_far = f" after {wire} bytes of the body" if wire is not None else " before it answered"
+        so_far = body.so_far()
         text = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, (library.InvalidURL, library.UnsupportedProtocol)):
             return failure(

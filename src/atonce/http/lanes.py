@@ -18,6 +18,7 @@ from atonce.http.gate import Gate
 from atonce.http.request import Request
 from atonce.http.response import Response
 from atonce.http.session import Session, join
+from atonce.http.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +53,46 @@ class FetchBackend:
 
     def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> Lanes:
         """Serve one run; it is over when its session is closed."""
-        limits = self._limits
-        if self._client is not None:
-            return self._inner.lanes(FetchDesk(desk, self._through_users_client()), bound, over)
-        session = join()
-        fetcher = Fetcher(self._request, session.client, Gate(limits.total, limits.per_host, limits.rate))
-        return self._inner.lanes(FetchDesk(desk, fetcher.attempt), bound, _Leaving(session, over))
+        limits, request = self._limits, self._request
+        timeout = request.timeout
+        watch = None if timeout is None else Watch(timeout, desk.clock)
+        session = None if self._client is not None else join()
+        gate = Gate(limits.total, limits.per_host, limits.rate)
+        if session is not None:
+            attempt = Fetcher(request, session.client, gate, watch).attempt
+        else:
+            attempt = self._through_users_client(gate, watch)
+        return self._inner.lanes(FetchDesk(desk, attempt), bound, _End(session, watch, over))
 
-    def _through_users_client(self) -> Callable[[Job], Any]:
-        limits = self._limits
+    def _through_users_client(self, gate: Gate, watch: Watch | None) -> Callable[[Job], Any]:
         try:
             port = adapted(self._client)
         except MisuseError as error:
             return _always(error)
-        gate = Gate(limits.total, limits.per_host, limits.rate, gate_of(self._client, port))
-        return Fetcher(self._request, port, gate).attempt
+        gate.beyond = gate_of(self._client, port)
+        return Fetcher(self._request, port, gate, watch).attempt
 
 
-class _Leaving:
+class _End:
     """Called when no lane runs any more: leaves the session, and says that it is over once that is done."""
 
-    def __init__(self, session: Session, over: Callable[[], None]) -> None:
+    def __init__(self, session: Session | None, watch: Watch | None, over: Callable[[], None]) -> None:
         self._session = session
+        self._watch = watch
         self._over = over
         self._task: asyncio.Task[None] | None = None
 
     def __call__(self) -> None:
-        if self._task is None:
-            self._task = self._session.loop.create_task(self._leave())
+        if self._watch is not None:
+            self._watch.close()
+        if self._session is None:
+            self._over()
+        elif self._task is None:
+            self._task = self._session.loop.create_task(self._leave(self._session))
 
-    async def _leave(self) -> None:
+    async def _leave(self, session: Session) -> None:
         try:
-            await self._session.leave()
+            await session.leave()
         finally:
             self._over()
 

@@ -23,11 +23,30 @@ class Headers(Mapping[str, str]):
     ['a=1', 'b=2']
     """
 
-    __slots__ = ("_index", "fields")
+    __slots__ = ("_fields", "_index", "_raw")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
-        self.fields = tuple(fields)
+        self._fields: tuple[tuple[str, str], ...] | None = tuple(fields)
+        self._raw: tuple[tuple[bytes, bytes], ...] = ()
         self._index: dict[str, list[str]] | None = None
+
+    @classmethod
+    def of_bytes(cls, raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
+        """Headers as they came, read when they are first looked at: UTF-8 where they are that, else Latin-1 as of old."""
+        headers = cls.__new__(cls)
+        headers._fields = None
+        headers._raw = raw
+        headers._index = None
+        return headers
+
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """All (name, value) pairs, as they came."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = tuple((name.decode("ascii", "replace"), _text(value)) for name, value in self._raw)
+            self._raw = ()
+        return fields
 
     def _by_name(self) -> dict[str, list[str]]:
         """The index by name, made when it is first needed."""
@@ -72,6 +91,13 @@ class Headers(Mapping[str, str]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Headers, (self.fields,)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

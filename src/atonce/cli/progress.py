@@ -1,0 +1,211 @@
+"""What is seen while a run goes on, on standard error alone: a bar, lines, JSON lines, or nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from atonce.cli.durations import brief
+from atonce.cli.record import instant
+from atonce.cli.tally import Pace, Tally
+from atonce.cli.terminal import Terminal, say
+
+#: Seconds after the start at which lines begin to come, and then how often until when.
+FIRST_BEAT: Final = 5.0
+_BEATS: Final = ((60.0, 10.0), (600.0, 30.0))
+LATE_BEAT: Final = 60.0
+
+
+@dataclass(slots=True)
+class View:
+    """All that there is to see of a run; `running` and `slowed` are asked for each time."""
+
+    verb: str
+    tally: Tally
+    running: Callable[[], int] = lambda: 0
+    slowed: Callable[[], int] = lambda: 0
+    output: str | None = None
+    pace: Pace = field(default_factory=Pace)
+
+
+class Progress(Protocol):
+    """One way of showing progress."""
+
+    #: Seconds between two calls of `tick`.
+    interval: float
+
+    def start(self) -> None:
+        """Show the first sign of life."""
+
+    def tick(self, elapsed: float) -> None:
+        """Show what is new, `elapsed` seconds after the start."""
+
+    def say(self, text: str) -> None:
+        """Show a message."""
+
+    def stop(self, elapsed: float, why: str) -> None:
+        """Clear up, and say how it ended where the receipt does not."""
+
+
+class Silent:
+    """Shows no progress."""
+
+    interval = 1.0
+
+    def __init__(self, *, mute: bool) -> None:
+        self._mute = mute
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def tick(self, elapsed: float) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """A message is shown, unless all is to be quiet."""
+        if not self._mute:
+            say(text)
+
+    def stop(self, elapsed: float, why: str) -> None:
+        """Nothing."""
+
+
+class Heartbeat:
+    """One plain line after 5 seconds, then every 10, after a minute every 30, after ten minutes every 60."""
+
+    interval = 0.5
+
+    def __init__(self, view: View, wall: Callable[[], float] = time.time) -> None:
+        self._view = view
+        self._wall = wall
+        self._next = FIRST_BEAT
+        self._beats = 0
+
+    def start(self) -> None:
+        """A short run shows nothing but its receipt."""
+        self._view.pace.mark(0.0, 0)
+
+    def tick(self, elapsed: float) -> None:
+        """A line, when it is time for one."""
+        self._view.pace.mark(elapsed, self._view.tally.done)
+        if elapsed >= self._next:
+            self._next = next_beat(elapsed)
+            self._beats += 1
+            say(f"{stamp(self._wall())} {beat(self._view)}")
+
+    def say(self, text: str) -> None:
+        """A message as it is."""
+        say(text)
+
+    def stop(self, elapsed: float, why: str) -> None:
+        """The last line of a run that had others."""
+        if self._beats:
+            say(f"{stamp(self._wall())} {last_beat(self._view, elapsed, why)}")
+
+
+class JsonLines:
+    """The same as objects for other programs, one a second; messages and the end are objects too."""
+
+    interval = 1.0
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def start(self) -> None:
+        """The first object, when nothing is done yet."""
+        self._view.pace.mark(0.0, 0)
+        self._emit({})
+
+    def tick(self, elapsed: float) -> None:
+        """An object."""
+        self._view.pace.mark(elapsed, self._view.tally.done)
+        self._emit({})
+
+    def say(self, text: str) -> None:
+        """A message."""
+        self._emit({"message": text})
+
+    def stop(self, elapsed: float, why: str) -> None:
+        """The last object, which is the only one that says `why`."""
+        self._emit({"elapsed": round(elapsed, 3), "ok": self._view.tally.ok, "why": why})
+
+    def _emit(self, more: dict[str, Any]) -> None:
+        view, tally = self._view, self._view.tally
+        eta = view.pace.eta(tally.left)
+        shown = {
+            "done": tally.done,
+            "total": tally.total,
+            "rate": round(view.pace.rate(), 1),
+            "eta": None if eta is None else round(eta, 1),
+            "running": view.running(),
+            "failed": tally.failed,
+            "retried": tally.retries,
+        }
+        say(json.dumps(shown | more))
+
+
+def choose(how: str, view: View, terminal: Terminal, *, quiet: bool, records_on_screen: bool) -> Progress:
+    """The way to show progress: what is asked for, else what standard error can show.
+
+    Records that go to the same screen would tear a bar, so that then there are lines.
+    """
+    if quiet:
+        return Silent(mute=True)
+    if how == "auto":
+        is_for_bar = terminal.can_move and not terminal.in_ci and not records_on_screen
+        how = "bar" if is_for_bar else "plain"
+    if how == "bar":
+        from atonce.cli.bar import Bar
+
+        return Bar(view, terminal)
+    if how == "json":
+        return JsonLines(view)
+    return Heartbeat(view) if how == "plain" else Silent(mute=False)
+
+
+def next_beat(elapsed: float) -> float:
+    """When the next line is due after one that came at `elapsed`: at multiples from the first on."""
+    every = next((every for until, every in _BEATS if elapsed < until), LATE_BEAT)
+    return FIRST_BEAT + every * (1 + (elapsed - FIRST_BEAT) // every)
+
+
+def beat(view: View) -> str:
+    """One line of progress, without its time."""
+    tally, pace = view.tally, view.pace
+    eta = pace.eta(tally.left)
+    parts = [f"{view.verb}  {counted(tally)}", f"{pace.rate():,.0f}/s"]
+    if eta is not None:
+        parts.append(f"eta {brief(round(eta))}")
+    parts.append(f" running {view.running()}  failed {tally.failed:,}")
+    if tally.retries:
+        parts.append(f"retried {tally.retries:,}")
+    return "  ".join(parts)
+
+
+def last_beat(view: View, elapsed: float, why: str) -> str:
+    """The line of progress that is the end of it."""
+    tally = view.tally
+    where = f"  -> {view.output}" if view.output else ""
+    how = "" if why == "finished" else f"  {why}"
+    rate = tally.done / elapsed if elapsed > 0.0 else 0.0
+    return (
+        f"{view.verb}  {counted(tally)}  {rate:,.0f}/s  in {brief(elapsed)}{how}"
+        f"  ok {tally.ok:,}  failed {tally.failed:,}{where}"
+    )
+
+
+def counted(tally: Tally) -> str:
+    """How many are done, of how many, in percent; padded so that lines stand under one another."""
+    if tally.total is None:
+        return f"{tally.done:,}"
+    total = f"{tally.total:,}"
+    share = 100 if tally.total == 0 else 100 * tally.done // tally.total
+    return f"{tally.done:>{len(total)},}/{total}  {share:3d}%"
+
+
+def stamp(now: float) -> str:
+    """A time of day for a log: UTC, to the second."""
+    return instant(now)[:19] + "Z"

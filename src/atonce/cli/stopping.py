@@ -1,0 +1,91 @@
+"""Stopping in two steps: first nothing new starts and what runs may end, then what runs is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from atonce.cli.durations import brief
+from atonce.cli.exits import OF_ENDS
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Stopper:
+    """Decides what each request to stop does; `why` says in the end why the run ended.
+
+    `drain` is called to start nothing more, `cancel` to end what runs, `leave` to be gone at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        drain: Callable[[], None],
+        cancel: Callable[[], object],
+        say: Callable[[str], None],
+        running: Callable[[], int],
+        grace: float,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        self.why = "finished"
+        self.is_cancelled = False
+        self._drain = drain
+        self._cancel = cancel
+        self._say = say
+        self._running = running
+        self._grace = grace
+        self._leave = leave
+        self._timer: asyncio.TimerHandle | None = None
+
+    def asked(self, why: str) -> None:
+        """A signal came: the first drains, the second cancels, the third leaves at once."""
+        if self.is_cancelled:
+            self._leave(OF_ENDS[why])
+        elif self.why == "finished":
+            self.why = why
+            self._drain()
+            self._wait(why)
+        else:
+            self.now(why)
+
+    def now(self, why: str) -> None:
+        """Cancel what runs; the first reason for an end is the one that counts."""
+        if self.is_cancelled:
+            return
+        self.is_cancelled = True
+        if self.why == "finished":
+            self.why = why
+        self.close()
+        self._cancel()
+
+    def close(self) -> None:
+        """The run is over: nothing is waited for any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self, why: str) -> None:
+        running = self._running()
+        if running and self._grace:
+            again = "Ctrl-C again cancels them" if why == "interrupted" else "once more cancels them"
+            self._say(f"stopping: no new items; waiting up to {brief(self._grace)} for {running} running  ({again})")
+        self._timer = asyncio.get_running_loop().call_later(self._grace, self.now, why)
+
+
+@contextmanager
+def signals(stopper: Stopper) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM ask `stopper`; one that is ignored (nohup, a shell's background job) stays ignored."""
+    loop = asyncio.get_running_loop()
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    for one in taken:
+        loop.add_signal_handler(one, stopper.asked, SIGNALS[one])
+    try:
+        yield
+    finally:
+        for one in taken:
+            loop.remove_signal_handler(one)

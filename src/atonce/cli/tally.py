@@ -1,0 +1,154 @@
+"""What a run has come to so far: counts, times and failures, in memory that does not grow with the items."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+#: The closed set of what can be wrong with an item.
+Kind = Literal[
+    "exception", "timeout", "exit", "signal", "http", "connect", "dns", "cancelled", "lost", "rejected"
+]
+#: Buckets of the histogram are this much wider from one to the next; a quantile is off by half of it at most.
+_STEP: Final = math.log(1.02)
+_MOST_HOSTS: Final = 1_000
+_MOST_GROUPS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an item failed: `kind` of the closed set, `label` as failures are grouped, `message` of its own.
+
+    `advice` is what the user can do about it, `fields` is what else its record says.
+    """
+
+    kind: Kind
+    type: str
+    message: str
+    label: str
+    advice: str = ""
+    host: str | None = None
+    fields: dict[str, int | str] = field(default_factory=dict)
+
+    def record(self) -> dict[str, int | str]:
+        """The `err` of a record."""
+        found: dict[str, int | str] = {"kind": self.kind, "type": self.type, "msg": self.message, **self.fields}
+        if self.host is not None:
+            found["host"] = self.host
+        return found
+
+
+@dataclass(slots=True)
+class Group:
+    """Failures with the same label: how many, on which hosts, and the first of them."""
+
+    label: str
+    advice: str
+    example: str
+    count: int = 0
+    hosts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, host: str | None) -> None:
+        """Count one more."""
+        self.count += 1
+        if host is not None and (host in self.hosts or len(self.hosts) < _MOST_HOSTS):
+            self.hosts[host] += 1
+
+
+class Times:
+    """Durations as a histogram with buckets of 2 percent: exact enough for a quantile, and small for ever."""
+
+    def __init__(self) -> None:
+        self._buckets: Counter[int] = Counter()
+        self.count = 0
+
+    def add(self, span: float) -> None:
+        """Count one duration in seconds."""
+        self._buckets[round(math.log(max(span, 1e-6)) / _STEP)] += 1
+        self.count += 1
+
+    def quantile(self, q: float) -> float:
+        """The duration that a share `q` of all does not exceed; 0.0 when there are none."""
+        rank = max(1, math.ceil(q * self.count))
+        for bucket in sorted(self._buckets):
+            rank -= self._buckets[bucket]
+            if rank <= 0:
+                return math.exp(bucket * _STEP)
+        return 0.0
+
+
+class Tally:
+    """Counts of one run."""
+
+    def __init__(self, total: int | None = None) -> None:
+        self.total = total
+        self.ok = 0
+        self.failed = 0
+        self.retries = 0
+        self.saved = 0
+        self.times = Times()
+        self.slowest: tuple[float, str] = (0.0, "")
+        self.groups: dict[str, Group] = {}
+
+    @property
+    def done(self) -> int:
+        """Items that have ended, well or not."""
+        return self.ok + self.failed
+
+    @property
+    def left(self) -> int | None:
+        """Items that have not ended; None when nobody knows how many there are."""
+        return None if self.total is None else max(0, self.total - self.done)
+
+    def well(self, item: str, span: float, attempts: int) -> None:
+        """An item came out well."""
+        self.ok += 1
+        self._attempts(attempts)
+        self.saved += attempts > 1
+        self.times.add(span)
+        if span > self.slowest[0]:
+            self.slowest = (span, item)
+
+    def badly(self, item: str, failure: Failure, attempts: int = 1) -> None:
+        """An item failed."""
+        self.failed += 1
+        self._attempts(attempts)
+        label = failure.label
+        if label not in self.groups and len(self.groups) >= _MOST_GROUPS:
+            label = "other failures"
+        group = self.groups.get(label)
+        if group is None:
+            group = self.groups[label] = Group(label, failure.advice, item)
+        group.add(failure.host)
+
+    def _attempts(self, attempts: int) -> None:
+        self.retries += attempts - 1
+
+
+class Pace:
+    """How fast items end now: over the last `span` seconds, not since the beginning."""
+
+    def __init__(self, span: float = 10.0) -> None:
+        self._span = span
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def mark(self, now: float, done: int) -> None:
+        """Note how many were done at a moment."""
+        marks = self._marks
+        marks.append((now, done))
+        while len(marks) > 2 and marks[1][0] <= now - self._span:
+            marks.popleft()
+
+    def rate(self) -> float:
+        """Items a second."""
+        if len(self._marks) < 2:
+            return 0.0
+        (began, before), (ended, after) = self._marks[0], self._marks[-1]
+        return (after - before) / (ended - began) if ended > began else 0.0
+
+    def eta(self, left: int | None) -> float | None:
+        """Seconds until `left` more items are done; None when nothing honest can be said."""
+        rate = self.rate()
+        return None if left is None or rate <= 0.0 else left / rate
