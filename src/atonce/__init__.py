@@ -1,44 +1,106 @@
 """Elixir's Task.async pattern for Python: start work, await it, stream it with a bound, race it, retry it."""
 
-from atonce._backends.loop import LoopBackend as LoopBackend
-from atonce._backends.thread import ThreadBackend as ThreadBackend
-from atonce._model.errors import AtonceError as AtonceError
-from atonce._model.errors import FetchError as FetchError
-from atonce._model.errors import HttpStatusError as HttpStatusError
-from atonce._model.errors import NotSerializable as NotSerializable
-from atonce._model.errors import RemoteError as RemoteError
-from atonce._model.errors import RestartLimit as RestartLimit
-from atonce._model.errors import TaskStopped as TaskStopped
-from atonce._model.errors import TaskTimeout as TaskTimeout
-from atonce._model.errors import TooManyChildren as TooManyChildren
-from atonce._model.errors import WorkerLost as WorkerLost
-from atonce._model.options import Rate as Rate
-from atonce._model.options import Retry as Retry
-from atonce._model.outcome import Failed as Failed
-from atonce._model.outcome import Ok as Ok
-from atonce._model.outcome import Outcome as Outcome
-from atonce._runtime import telemetry as telemetry
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from atonce._backends.loop import LoopBackend
+from atonce._backends.thread import ThreadBackend
+from atonce._model.errors import (
+    AtonceError,
+    FetchError,
+    HttpStatusError,
+    NotSerializable,
+    RemoteError,
+    RestartLimit,
+    TaskStopped,
+    TaskTimeout,
+    TooManyChildren,
+    WorkerLost,
+)
+from atonce._model.options import Rate, Retry
+from atonce._model.outcome import Failed, Ok, Outcome
+from atonce._runtime import telemetry
 from atonce._runtime.scope import Scope as scope
-from atonce._runtime.token import cancelled as cancelled
-from atonce._verbs.aggregate import MISSING as MISSING
-from atonce._verbs.aggregate import aggregate as aggregate
-from atonce._verbs.aggregate import source as source
-from atonce._verbs.aggregate import with_fallback as with_fallback
-from atonce._verbs.batch import BatchResult as BatchResult
-from atonce._verbs.batch import process_batch as process_batch
-from atonce._verbs.capture import capture as capture
-from atonce._verbs.gather import await_many as await_many
-from atonce._verbs.gather import await_one as await_one
-from atonce._verbs.gather import completed as completed
-from atonce._verbs.gather import ignore as ignore
-from atonce._verbs.gather import poll as poll
-from atonce._verbs.gather import poll_many as poll_many
-from atonce._verbs.gather import shutdown as shutdown
-from atonce._verbs.parallel_map import parallel_map as parallel_map
-from atonce._verbs.pipeline import async_pipeline as async_pipeline
-from atonce._verbs.race import race as race
-from atonce._verbs.retry import retry_with_backoff as retry_with_backoff
-from atonce._verbs.stream import Stream as Stream
-from atonce._verbs.stream import stream as stream
-from atonce._verbs.task import Task as Task
-from atonce._verbs.spawn import spawn as spawn
+from atonce._runtime.token import cancelled
+from atonce._verbs.aggregate import MISSING, aggregate, source, with_fallback
+from atonce._verbs.batch import BatchResult, process_batch
+from atonce._verbs.capture import capture
+from atonce._verbs.gather import await_many, await_one, completed, ignore, poll, poll_many, shutdown
+from atonce._verbs.parallel_map import parallel_map
+from atonce._verbs.pipeline import async_pipeline
+from atonce._verbs.race import race
+from atonce._verbs.retry import retry_with_backoff
+from atonce._verbs.spawn import spawn
+from atonce._verbs.stream import Stream, stream
+from atonce._verbs.task import Task
+
+if _TYPE_CHECKING:
+    from atonce.http.fetch import fetch
+    from atonce.http.many import fetch_stream, parallel_fetch
+    from atonce.http.response import Response
+
+__all__ = [
+    "MISSING",
+    "AtonceError",
+    "BatchResult",
+    "Failed",
+    "FetchError",
+    "HttpStatusError",
+    "LoopBackend",
+    "NotSerializable",
+    "Ok",
+    "Outcome",
+    "Rate",
+    "RemoteError",
+    "Response",
+    "RestartLimit",
+    "Retry",
+    "Stream",
+    "Task",
+    "TaskStopped",
+    "TaskTimeout",
+    "ThreadBackend",
+    "TooManyChildren",
+    "WorkerLost",
+    "aggregate",
+    "async_pipeline",
+    "await_many",
+    "await_one",
+    "cancelled",
+    "capture",
+    "completed",
+    "fetch",
+    "fetch_stream",
+    "ignore",
+    "parallel_fetch",
+    "parallel_map",
+    "poll",
+    "poll_many",
+    "process_batch",
+    "race",
+    "retry_with_backoff",
+    "scope",
+    "shutdown",
+    "source",
+    "spawn",
+    "stream",
+    "telemetry",
+    "with_fallback",
+]
+
+#: Imported when they are first asked for: HTTP is an extra, and most programs do not need it.
+_HTTP = {
+    "Response": "atonce.http.response",
+    "fetch": "atonce.http.fetch",
+    "fetch_stream": "atonce.http.many",
+    "parallel_fetch": "atonce.http.many",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HTTP:
+        raise AttributeError(f"module 'atonce' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HTTP[name]), name)
+    globals()[name] = value
+    return value

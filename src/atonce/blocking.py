@@ -8,29 +8,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, cast, overload
 
-from atonce._backends.loop import LoopBackend as LoopBackend
-from atonce._backends.thread import ThreadBackend as ThreadBackend
-from atonce._model.errors import AtonceError as AtonceError
-from atonce._model.errors import FetchError as FetchError
-from atonce._model.errors import HttpStatusError as HttpStatusError
-from atonce._model.errors import NotSerializable as NotSerializable
-from atonce._model.errors import RemoteError as RemoteError
-from atonce._model.errors import RestartLimit as RestartLimit
-from atonce._model.errors import TaskStopped as TaskStopped
-from atonce._model.errors import TaskTimeout as TaskTimeout
-from atonce._model.errors import TooManyChildren as TooManyChildren
-from atonce._model.errors import WorkerLost as WorkerLost
-from atonce._model.options import Rate as Rate
-from atonce._model.options import Retry as Retry
-from atonce._model.outcome import Failed as Failed
-from atonce._model.outcome import Ok as Ok
-from atonce._model.outcome import Outcome as Outcome
-from atonce._runtime import telemetry as telemetry
+from atonce._backends.loop import LoopBackend
+from atonce._backends.thread import ThreadBackend
+from atonce._model.errors import (
+    AtonceError,
+    FetchError,
+    HttpStatusError,
+    NotSerializable,
+    RemoteError,
+    RestartLimit,
+    TaskStopped,
+    TaskTimeout,
+    TooManyChildren,
+    WorkerLost,
+)
+from atonce._model.options import Rate, Retry
+from atonce._model.outcome import Failed, Ok, Outcome
+from atonce._runtime import telemetry
 from atonce._runtime.portal import BlockingScope as scope
 from atonce._runtime.portal import portal
-from atonce._runtime.token import cancelled as cancelled
+from atonce._runtime.token import cancelled
 from atonce._verbs import aggregate as _aggregate
 from atonce._verbs import batch as _batch
 from atonce._verbs import capture as _capture
@@ -39,16 +38,67 @@ from atonce._verbs import parallel_map as _parallel_map
 from atonce._verbs import pipeline as _pipeline
 from atonce._verbs import race as _race
 from atonce._verbs import retry as _retry
-from atonce._verbs import stream as _stream
 from atonce._verbs import spawn as _spawn
-from atonce._verbs.aggregate import MISSING as MISSING
-from atonce._verbs.aggregate import source as source
-from atonce._verbs.batch import BatchResult as BatchResult
+from atonce._verbs import stream as _stream
+from atonce._verbs.aggregate import MISSING, source
+from atonce._verbs.batch import BatchResult
 from atonce._verbs.blocking_stream import BlockingStream as Stream
 from atonce._verbs.race import RaceOptions
 from atonce._verbs.retry import RetryOptions
 from atonce._verbs.stream import StreamOptions
-from atonce._verbs.task import Task as Task
+from atonce._verbs.task import Task
+
+if TYPE_CHECKING:
+    from atonce.http.response import Response
+
+__all__ = [
+    "MISSING",
+    "AtonceError",
+    "BatchResult",
+    "Failed",
+    "FetchError",
+    "HttpStatusError",
+    "LoopBackend",
+    "NotSerializable",
+    "Ok",
+    "Outcome",
+    "Rate",
+    "RemoteError",
+    "Response",
+    "RestartLimit",
+    "Retry",
+    "Stream",
+    "Task",
+    "TaskStopped",
+    "TaskTimeout",
+    "ThreadBackend",
+    "TooManyChildren",
+    "WorkerLost",
+    "aggregate",
+    "async_pipeline",
+    "await_many",
+    "await_one",
+    "cancelled",
+    "capture",
+    "completed",
+    "fetch",
+    "fetch_stream",
+    "ignore",
+    "parallel_fetch",
+    "parallel_map",
+    "poll",
+    "poll_many",
+    "process_batch",
+    "race",
+    "retry_with_backoff",
+    "scope",
+    "shutdown",
+    "source",
+    "spawn",
+    "stream",
+    "telemetry",
+    "with_fallback",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,8 +124,17 @@ def mirror_call(verb: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         return portal().call(verb, *args, **kwargs)
 
-    twin: Any = call
-    return twin
+    return cast("F", call)
+
+
+def mirror_stream(verb: Callable[P, _stream.Stream[T]]) -> Callable[P, Stream[T]]:
+    """Make the blocking twin of a verb that gives a stream: the same call, whose stream is iterated with `for`."""
+
+    @wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Stream[T]:
+        return Stream(verb(*args, **kwargs))
+
+    return call
 
 
 spawn = mirror_call(_spawn.spawn)
@@ -94,7 +153,9 @@ process_batch = mirror(_batch.process_batch)
 
 @overload
 def stream(
-    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
+    items: Iterable[I] | AsyncIterable[I],
+    fn: Callable[[I], Coroutine[Any, Any, T]],
+    **options: Unpack[StreamOptions],
 ) -> Stream[T]: ...
 @overload
 def stream(
@@ -107,7 +168,9 @@ def stream(*args: Any, **options: Any) -> Any:
 
 @overload
 def parallel_map(
-    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
+    items: Iterable[I] | AsyncIterable[I],
+    fn: Callable[[I], Coroutine[Any, Any, T]],
+    **options: Unpack[StreamOptions],
 ) -> list[T]: ...
 @overload
 def parallel_map(
@@ -134,7 +197,7 @@ def retry_with_backoff(
 @overload
 def retry_with_backoff(fn: Callable[[*Ts], T], *args: *Ts, **options: Unpack[RetryOptions]) -> T: ...
 @wraps(_retry.retry_with_backoff)
-def retry_with_backoff(*args: Any, **options: Any) -> Any:
+def retry_with_backoff(*args: Any, **options: Any) -> Any:  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
     return portal().run(_retry.retry_with_backoff, *args, **options)
 
 
@@ -147,3 +210,27 @@ def capture(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Outcome[
     Ok(42)
     """
     return _capture.capture_call(lambda: verb(*args, **kwargs))
+
+
+if TYPE_CHECKING:
+    from atonce.http import fetch as _fetch
+    from atonce.http import many as _many
+
+    fetch = mirror(_fetch.fetch)
+    fetch_stream = mirror_stream(_many.fetch_stream)
+    parallel_fetch = mirror(_many.parallel_fetch)
+
+
+def __getattr__(name: str) -> Any:
+    """The HTTP verbs, mirrored when they are first asked for: HTTP is an extra."""
+    if name not in ("Response", "fetch", "fetch_stream", "parallel_fetch"):
+        raise AttributeError(f"module 'atonce.blocking' has no attribute {name!r}")
+    from atonce.http import fetch, many, response
+
+    globals().update(
+        Response=response.Response,
+        fetch=mirror(fetch.fetch),
+        fetch_stream=mirror_stream(many.fetch_stream),
+        parallel_fetch=mirror(many.parallel_fetch),
+    )
+    return globals()[name]

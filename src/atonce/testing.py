@@ -102,7 +102,12 @@ class FakeBackend:
         self._delay = delay
 
     def start(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context | None, to: Receiver
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        is_async: bool,
+        context: Context | None,
+        to: Receiver,
     ) -> Running:
         """Start a call in an asyncio task of its own."""
         awaitable = fn if is_async else on_the_loop(fn)

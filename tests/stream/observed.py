@@ -7,7 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import atonce
@@ -53,6 +53,7 @@ class Attempt:
     item: Item
     began: float
     ended: float | None = None
+    ended_in_turn = 0
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Watched:
                 return item.number
             raise
         finally:
-            attempt.ended = self.loop.time()
+            attempt.ended, attempt.ended_in_turn = self.loop.time(), self.loop.turns
 
     async def outlive(self, item: Item) -> None:
         until = self.loop.time() + max(0.0, item.more)
@@ -137,7 +138,9 @@ class Watched:
     def running(self) -> list[Attempt]:
         """What runs and has time left."""
         now, limit = self.loop.time(), self.plan.timeout
-        return [one for one in self.attempts if one.ended is None and (limit is None or now < one.began + limit)]
+        return [
+            one for one in self.attempts if one.ended is None and (limit is None or now < one.began + limit)
+        ]
 
     # -- the input ------------------------------------------------------------------------------------------------
 
@@ -201,7 +204,9 @@ class Watched:
             buffer=plan.buffer,
             ordered=plan.ordered,
             timeout=plan.timeout,
-            retry=Retry(plan.attempts, base_delay=PAUSE, max_delay=PAUSE, jitter=None) if plan.attempts else None,
+            retry=Retry(plan.attempts, base_delay=PAUSE, max_delay=PAUSE, jitter=None)
+            if plan.attempts
+            else None,
             rate=Rate(plan.rate) if plan.rate else None,
             on=FakeBackend() if plan.fake else None,
         )
@@ -256,6 +261,18 @@ class Watched:
             self.check_gone()
         return self.plan.end == "break"
 
+    def note_cancel(self) -> None:
+        """The consumer is being cancelled now."""
+        if self.is_watching:
+            self.labels.add("cancelled while busy" if self.in_body else "cancelled while waiting")
+        else:
+            self.labels.add("cancelled while closing")
+        if not self.attempts:
+            self.labels.add("cancelled before anything began")
+        if any(one.ended_in_turn == self.loop.turns - 1 for one in self.attempts):
+            self.labels.add("cancelled in the turn after an end")
+        self.is_watching = False
+
     # -- what must hold -------------------------------------------------------------------------------------------
 
     def available(self) -> float:
@@ -269,7 +286,13 @@ class Watched:
         """Called when time is about to pass: a free place, room and an item that is there cannot go together."""
         plan = self.plan
         started = len(self.calls)
-        if not self.is_watching or not started or plan.rate or plan.source.pause or started >= self.available():
+        if (
+            not self.is_watching
+            or not started
+            or plan.rate
+            or plan.source.pause
+            or started >= self.available()
+        ):
             return
         running = self.running()
         held = started - len({one.item.number for one in running}) - len(self.outcomes)
@@ -320,7 +343,9 @@ class Watched:
         if isinstance(error, TaskStopped):
             return "stopped"
         own = self.errors.get(outcome.input.number)
-        assert error is own or (own is None and isinstance(error, RuntimeError)), f"not the item's own: {error!r}"
+        assert error is own or (own is None and isinstance(error, RuntimeError)), (
+            f"not the item's own: {error!r}"
+        )
         return "error"
 
     def check_complete(self) -> None:
@@ -341,7 +366,9 @@ class Watched:
     def check_turns(self) -> None:
         """Nothing polls: the loop turned no more often than the work asks for."""
         work = len(self.attempts) + len(self.pulled) + len(self.outcomes) + len(self.plan.script)
-        assert self.loop.turns <= TURNS + TURNS_EACH * work, f"{self.loop.turns} turns for {work} things to do"
+        assert self.loop.turns <= TURNS + TURNS_EACH * work, (
+            f"{self.loop.turns} turns for {work} things to do"
+        )
 
 
 def possible(item: Item, plan: Plan, attempt: int = 1) -> set[tuple[str, int]]:
@@ -389,12 +416,18 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
     loop.before_waiting = watched.check_no_idle_place
     consumer = loop.create_task(watched.consume())
     cancels = 0
-    if plan.end == "cancel":
-        await asyncio.sleep(plan.cancel_at)
+
+    def cancel() -> None:
+        nonlocal cancels
         if not consumer.done():
-            watched.is_watching = False
-            watched.labels.add("cancelled while busy" if watched.in_body else "cancelled while waiting")
+            watched.note_cancel()
             cancels = int(consumer.cancel())
+
+    if plan.cancel_turn is not None:
+        loop.on_turn = lambda turn: cancel() if turn == plan.cancel_turn else None
+    elif plan.end == "cancel":
+        await asyncio.sleep(plan.cancel_at)
+        cancel()
     await asyncio.wait([consumer])
     assert consumer.cancelling() == cancels, "cancels are not balanced"
     assert consumer.cancelled() == bool(cancels), "a cancel was swallowed"
@@ -422,3 +455,14 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
 def watch_all(plan: Plan) -> list[Watched]:
     """Run `plan` under each of its schedules."""
     return [run(lambda loop: watch(plan, loop), seed) for seed in plan.seeds]
+
+
+def watch_cancelled_at_every_turn(plan: Plan, seed: int | None) -> list[Watched]:
+    """Run `plan` again and again, cancelling its consumer one turn of the loop later each time, until it is done."""
+    runs: list[Watched] = []
+    for turn in itertools.count(2):  # the first turn of the loop is the one in which it is told
+        one = replace(plan, end="cancel", cancel_turn=turn)
+        runs.append(run(lambda loop, one=one: watch(one, loop), seed))  # type: ignore[misc]  # mypy cannot infer it
+        if not any(label.startswith("cancelled") for label in runs[-1].labels):
+            return runs
+    raise AssertionError

@@ -73,6 +73,8 @@ class Plan:
     script: tuple[int | float, ...] = ()
     end: End = "drain"
     cancel_at: float = 0.0
+    #: Cancel at this turn of the loop instead, whatever the time is.
+    cancel_turn: int | None = None
     in_block: bool = True
     seeds: tuple[int | None, ...] = field(default=(None, 1, 2), compare=False)
 
@@ -104,7 +106,9 @@ SOURCES = ("list", "iterator", "generator", "async generator", "async iterator")
 
 
 @st.composite
-def plans(draw: st.DrawFn, *, ends: tuple[End, ...], most: int = 12, kinds: tuple[Kind, ...] = ALL_KINDS) -> Plan:
+def plans(
+    draw: st.DrawFn, *, ends: tuple[End, ...], most: int = 12, kinds: tuple[Kind, ...] = ALL_KINDS
+) -> Plan:
     """A whole plan; every part of it may be at its simplest, towards which it shrinks."""
     items = draw(items_(most, kinds))
     end = draw(st.sampled_from(ends))
@@ -123,7 +127,7 @@ def plans(draw: st.DrawFn, *, ends: tuple[End, ...], most: int = 12, kinds: tupl
         buffer=draw(st.integers(1, 6)),
         ordered=draw(st.booleans()),
         timeout=draw(st.none() | st.sampled_from(TIMEOUTS)),
-        attempts=draw(st.none() | st.integers(1, 3)),
+        attempts=draw(st.none() | st.integers(2, 3)),
         rate=draw(st.none() | st.none() | st.none() | st.sampled_from([1, 8])),
         fake=draw(st.booleans()),
         script=tuple(draw(st.lists(st.integers(1, 4) | st.sampled_from([TICK, 0.125, 2.0]), max_size=4))),

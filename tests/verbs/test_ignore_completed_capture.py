@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -100,7 +101,9 @@ async def test_a_task_can_be_ignored_twice() -> None:
     await task
 
 
-async def test_the_failure_of_an_ignored_task_is_not_logged_as_unseen(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_failure_of_an_ignored_task_is_not_logged_as_unseen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     task = spawn(fail, ValueError("ignored"))
     ignore(task)
     await turns()
@@ -191,12 +194,14 @@ async def test_capture_takes_a_task() -> None:
     ("kind", "call"),
     [
         (TaskTimeout, lambda: await_one(spawn(forever), timeout=1.0)),
-        (ExceptionGroup, lambda: race([lambda: fail(ValueError("a")), lambda: fail(KeyError("b"))])),
+        (ExceptionGroup, lambda: race([partial(fail, ValueError("a")), partial(fail, KeyError("b"))])),
         (ValueError, lambda: retry_with_backoff(fail, ValueError("a"), attempts=2)),
         (ValueError, lambda: parallel_map([1], lambda _: fail(ValueError("a")), on="loop")),
     ],
 )
-async def test_capture_turns_every_one_thing_verb_into_an_outcome(kind: type[BaseException], call: Any) -> None:
+async def test_capture_turns_every_one_thing_verb_into_an_outcome(
+    kind: type[BaseException], call: Any
+) -> None:
     assert isinstance(error_of(await capture(call())), kind)
 
 
@@ -232,5 +237,12 @@ async def test_capture_of_a_wrong_call_of_ours_is_a_failure_too() -> None:
 
 
 async def test_atonce_errors_share_one_root() -> None:
-    for name in ("TaskTimeout", "TaskStopped", "WorkerLost", "NotSerializable", "RemoteError", "TooManyChildren"):
+    for name in (
+        "TaskTimeout",
+        "TaskStopped",
+        "WorkerLost",
+        "NotSerializable",
+        "RemoteError",
+        "TooManyChildren",
+    ):
         assert issubclass(getattr(atonce, name), atonce.AtonceError)

@@ -141,7 +141,9 @@ def test_a_keyboard_interrupt_on_the_loop_propagates_out_of_it() -> None:
 
 # -- StopIteration ------------------------------------------------------------------------------------------------
 
-STOPS = pytest.mark.parametrize("error", [StopIteration("end"), StopAsyncIteration("end")], ids=["sync", "async"])
+STOPS = pytest.mark.parametrize(
+    "error", [StopIteration("end"), StopAsyncIteration("end")], ids=["sync", "async"]
+)
 
 
 @STOPS
@@ -300,7 +302,11 @@ def test_a_system_exit_in_a_background_task_does_not_end_the_program() -> None:
         asyncio.run(main())
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "still here SystemExit", "")
 

@@ -290,8 +290,12 @@ async def test_without_a_timeout_on_timeout_never_applies() -> None:
     assert await poll_many([task], on_timeout="stop") == [(task, Ok(1))]
 
 
-@pytest.mark.parametrize(("wrong", "meant"), [("kill", None), ("stopp", "stop"), (True, None), (None, None), ("", None)])
-async def test_an_unknown_on_timeout_is_refused_and_the_nearest_suggested(wrong: Any, meant: str | None) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("kill", None), ("stopp", "stop"), (True, None), (None, None), ("", None)]
+)
+async def test_an_unknown_on_timeout_is_refused_and_the_nearest_suggested(
+    wrong: Any, meant: str | None
+) -> None:
     with pytest.raises(ValueError, match="on_timeout is 'nothing' or 'ignore' or 'stop'") as caught:
         await poll_many([], on_timeout=wrong)
     if meant is not None:

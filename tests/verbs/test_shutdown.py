@@ -8,7 +8,19 @@ import pytest
 
 import atonce
 from atonce import Failed, Ok, TaskStopped, TaskTimeout, await_one, completed, poll, shutdown, spawn
-from tests.verbs.acts import Probe, Stubborn, error_of, eventually, fail, forever, gate, give, now, turns, until_asked
+from tests.verbs.acts import (
+    Probe,
+    Stubborn,
+    error_of,
+    eventually,
+    fail,
+    forever,
+    gate,
+    give,
+    now,
+    turns,
+    until_asked,
+)
 
 virtual = pytest.mark.virtual
 

@@ -432,7 +432,9 @@ async def test_done_callbacks_are_called_in_the_order_in_which_they_were_added()
 
 
 @virtual
-async def test_a_done_callback_that_raises_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_done_callback_that_raises_is_logged_and_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     got: list[int] = []
 
     def broken(_: Task[int]) -> None:

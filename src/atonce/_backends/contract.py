@@ -116,7 +116,14 @@ class Backend(Protocol):
 
     capabilities: Capabilities
 
-    def start(self, fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context | None, to: Receiver) -> Running:
+    def start(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        is_async: bool,
+        context: Context | None,
+        to: Receiver,
+    ) -> Running:
         """Start one call; `context` None means a copy of the current one."""
 
     def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> Lanes:

@@ -33,7 +33,12 @@ class LoopBackend:
     )
 
     def start(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context | None, to: Receiver
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        is_async: bool,
+        context: Context | None,
+        to: Receiver,
     ) -> Running:
         """Start a task; from Python 3.12 on its first step runs before this returns, unless nested too deep."""
         global _depth

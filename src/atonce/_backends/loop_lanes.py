@@ -165,7 +165,9 @@ class LoopLanes:
                 error.__cause__ = late
         elif isinstance(error, asyncio.CancelledError):
             foreign = task is not None and task.cancelling() > 0
-            error = TaskStopped("the item was cancelled" if foreign else "the item raised CancelledError by itself")
+            error = TaskStopped(
+                "the item was cancelled" if foreign else "the item raised CancelledError by itself"
+            )
         assert error is not None
         desk.raised(lane.index, lane.item, error, began, ended)
         if isinstance(error, KeyboardInterrupt):

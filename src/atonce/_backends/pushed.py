@@ -75,7 +75,9 @@ class PushedLanes:
             if desk.timeout is not None:
                 desk.arm(desk.clock())
             try:
-                entry.running = backend.start(desk.fn, (entry.item,), desk.is_async, desk.context.copy(), entry)
+                entry.running = backend.start(
+                    desk.fn, (entry.item,), desk.is_async, desk.context.copy(), entry
+                )
             except Exception as error:
                 self.ended(entry, None, error)
 
@@ -104,7 +106,7 @@ class PushedLanes:
         if inspect.iscoroutine(value):
             value.close()
         if self._stopping:
-            if not self._items:
+            if self.is_over():
                 self._over()
             return
         if not entry.given_up:
@@ -139,7 +141,13 @@ class PushedLanes:
         self._given_up.add(entry)
         entry.cancel()
         abandoned = not self._backend.capabilities.ends and entry in self._given_up
-        self.desk.raised(entry.index, entry.item, self.desk.timed_out(entry.index, abandoned=abandoned), began, self.desk.clock())
+        self.desk.raised(
+            entry.index,
+            entry.item,
+            self.desk.timed_out(entry.index, abandoned=abandoned),
+            began,
+            self.desk.clock(),
+        )
         self.wake()
 
     def stop(self) -> None:
@@ -150,7 +158,7 @@ class PushedLanes:
             self.loop.call_soon(self._over)
 
     def is_over(self) -> bool:
-        return not self._items
+        return not self._items and not (self._given_up and self._backend.capabilities.ends)
 
     def abandon(self) -> int:
         left = len(self._items)

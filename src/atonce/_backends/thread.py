@@ -166,11 +166,18 @@ class ThreadBackend:
         self._replies: dict[asyncio.AbstractEventLoop, _Replies] = {}
 
     def start(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context | None, to: Receiver
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        is_async: bool,
+        context: Context | None,
+        to: Receiver,
     ) -> Running:
         """Queue one call, with a worker for it unless one is idle or there are too many."""
         if self._pid != os.getpid():
-            raise MisuseError("this thread backend belongs to the process that forked: make a new one in the child")
+            raise MisuseError(
+                "this thread backend belongs to the process that forked: make a new one in the child"
+            )
         replies = self._replies_to(to.loop)
         job = _Job(self, fn, args, is_async, copy_context() if context is None else context, to, replies)
         with self._ready:
@@ -246,7 +253,9 @@ class ThreadBackend:
         return replies
 
     def _hire(self) -> None:
-        thread = threading.Thread(target=self._serve, name=f"atonce-thread-{next(self._numbers)}", daemon=True)
+        thread = threading.Thread(
+            target=self._serve, name=f"atonce-thread-{next(self._numbers)}", daemon=True
+        )
         self._threads.add(thread)
         try:
             thread.start()

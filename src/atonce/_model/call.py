@@ -32,7 +32,9 @@ def check_call(name: str, fn: object, args: tuple[Any, ...]) -> Callable[..., An
     try:
         wanted.bind(*args)
     except TypeError as error:
-        raise TypeError(f"{fn_name(checked)}{shown_signature(wanted)} cannot be called with {len(args)} argument(s): {error}") from None
+        raise TypeError(
+            f"{fn_name(checked)}{shown_signature(wanted)} cannot be called with {len(args)} argument(s): {error}"
+        ) from None
     return checked
 
 

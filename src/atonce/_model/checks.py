@@ -15,7 +15,9 @@ LARGEST = 10**9
 def seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Check a duration in seconds: a finite number above 0 (`zero=True`: from 0), at most 10**9."""
     if isinstance(value, timedelta):
-        raise TypeError(f"{name} is a number of seconds: pass {name}={value.total_seconds()} instead of a timedelta")
+        raise TypeError(
+            f"{name} is a number of seconds: pass {name}={value.total_seconds()} instead of a timedelta"
+        )
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is a number of seconds, e.g. {name}=1.5; got {shown(value)}")
     try:
@@ -26,7 +28,9 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     if math.isnan(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} is a number of seconds {least}, e.g. {name}=1.5; got {shown(value)}")
     if number > LARGEST:
-        raise ValueError(f"{name} is at most 10**9 seconds; got {shown(value)}; for no limit pass {name}=None")
+        raise ValueError(
+            f"{name} is at most 10**9 seconds; got {shown(value)}; for no limit pass {name}=None"
+        )
     return number
 
 
@@ -41,7 +45,9 @@ def count(name: str, value: object, *, least: int = 1) -> int:
         raise TypeError(f"{name} is a whole number, e.g. {name}={max(least, 4)}; got {shown(value)}")
     number = int(value.__index__())
     if number < least:
-        raise ValueError(f"{name} is a whole number from {least}, e.g. {name}={max(least, 4)}; got {shown(value)}")
+        raise ValueError(
+            f"{name} is a whole number from {least}, e.g. {name}={max(least, 4)}; got {shown(value)}"
+        )
     if number > LARGEST:
         raise ValueError(f"{name} is at most 10**9; got {shown(value)}")
     return number

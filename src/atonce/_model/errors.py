@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 class AtonceError(Exception):
     """The root of all errors that are atonce's own; a user's exception stays the user's."""
 

@@ -11,10 +11,21 @@ from atonce._model.checks import choice, count, seconds, seconds_or_none, shown
 
 Jitter: TypeAlias = Literal["full", "equal", "decorrelated"] | None
 RetryOn: TypeAlias = (
-    type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool | float | int | None]
+    type[BaseException]
+    | tuple[type[BaseException], ...]
+    | Callable[[BaseException], bool | float | int | None]
 )
 
-_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+_UNITS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
 _RATE_TEXT = re.compile(r"\s*([0-9]+)\s*/\s*([a-z]+)\s*")
 
 
@@ -54,7 +65,9 @@ class Retry:
         if value is None or isinstance(value, Retry):
             return value
         if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"retry is a Retry or a number of attempts, e.g. retry=Retry(attempts=3); got {shown(value)}")
+            raise TypeError(
+                f"retry is a Retry or a number of attempts, e.g. retry=Retry(attempts=3); got {shown(value)}"
+            )
         return cls(attempts=count("retry", value))
 
 
@@ -94,7 +107,9 @@ class Rate:
         if value is None or isinstance(value, Rate):
             return value
         if not isinstance(value, str):
-            raise TypeError(f"rate is a Rate or text, e.g. rate='10/s' or Rate(10, per=1.0); got {shown(value)}")
+            raise TypeError(
+                f"rate is a Rate or text, e.g. rate='10/s' or Rate(10, per=1.0); got {shown(value)}"
+            )
         match = _RATE_TEXT.fullmatch(value.lower())
         if match is None or match[2] not in _UNITS or int(match[1]) == 0:
             raise ValueError(f"rate is written '10/s', '300/min' or '1000/h'; got {shown(value)}")

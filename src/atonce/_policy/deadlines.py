@@ -39,7 +39,9 @@ class Deadlines(Generic[K]):
             if self._look:
                 return expired
             gone = set(expired)
-            self._look.extend(sorted(((s, k) for s, k in running() if k not in gone), key=lambda entry: entry[0]))
+            self._look.extend(
+                sorted(((s, k) for s, k in running() if k not in gone), key=lambda entry: entry[0])
+            )
             if not self._look:
                 return expired
 

@@ -21,7 +21,19 @@ class Window(Generic[T]):
     threads: each counter has one writer, and `ready` is a deque, whose two ends are safe.
     """
 
-    __slots__ = ("_parked", "bound", "buffer", "given", "head", "left", "ordered", "ready", "resting", "running", "started")
+    __slots__ = (
+        "_parked",
+        "bound",
+        "buffer",
+        "given",
+        "head",
+        "left",
+        "ordered",
+        "ready",
+        "resting",
+        "running",
+        "started",
+    )
 
     def __init__(self, bound: int, buffer: int, ordered: bool) -> None:
         self.bound = bound

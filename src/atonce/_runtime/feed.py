@@ -18,7 +18,21 @@ from atonce._runtime.owner import GRACE
 _INSTANT = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
 _INSTANT_ITERATORS = tuple(
     type(iter(one))
-    for one in ([], (), range(0), range(10**30), "", "\xe9", b"", bytearray(), {}, {}.values(), {}.items(), set(), deque())
+    for one in (
+        [],
+        (),
+        range(0),
+        range(10**30),
+        "",
+        "\xe9",
+        b"",
+        bytearray(),
+        {},
+        {}.values(),
+        {}.items(),
+        set(),
+        deque(),
+    )
 ) + (itertools.count, itertools.repeat, type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -83,7 +97,13 @@ class _Buffered:
             return self._items.popleft()
         if self._ended is not None:
             raise self._ended
+        if self._may_pull():
+            self._rouse()
         raise NothingYet
+
+    def _rouse(self) -> None:
+        """Wake the helper if it waits for room."""
+        raise NotImplementedError
 
     def _may_pull(self) -> bool:
         return self._pulled < self._limit and not self._closing
@@ -96,7 +116,9 @@ class _Buffered:
 class AsyncFeed(_Buffered):
     """An async iterable, pulled by a task of its own."""
 
-    def __init__(self, items: AsyncIterable[Any], wake: Callable[[], None], limit: int, context: Context) -> None:
+    def __init__(
+        self, items: AsyncIterable[Any], wake: Callable[[], None], limit: int, context: Context
+    ) -> None:
         super().__init__(wake, limit)
         self._source = items
         self._room: asyncio.Future[None] | None = None
@@ -104,7 +126,11 @@ class AsyncFeed(_Buffered):
 
     def allow(self, limit: int) -> None:
         self._limit = limit
-        if self._room is not None and not self._room.done() and self._worth_a_wake(limit):
+        if self._worth_a_wake(limit):
+            self._rouse()
+
+    def _rouse(self) -> None:
+        if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
     def close(self) -> None:
@@ -173,7 +199,11 @@ class ThreadFeed(_Buffered):
 
     def allow(self, limit: int) -> None:
         self._limit = limit
-        if self._parked and self._worth_a_wake(limit):
+        if self._worth_a_wake(limit):
+            self._rouse()
+
+    def _rouse(self) -> None:
+        if self._parked:
             self._room.set()
 
     def close(self) -> None:
@@ -233,7 +263,9 @@ class ThreadFeed(_Buffered):
             self._loop.call_soon_threadsafe(function)
 
 
-def feed_of(items: Any, wake: Callable[[], None], limit: int, context: Context, *, inline: bool = False) -> Feed:
+def feed_of(
+    items: Any, wake: Callable[[], None], limit: int, context: Context, *, inline: bool = False
+) -> Feed:
     """Choose how to pull from `items`: async, in place (memory, or `inline`), else in a thread."""
     if isinstance(items, AsyncIterable):
         return AsyncFeed(items, wake, limit, context)

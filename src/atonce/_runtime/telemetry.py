@@ -30,7 +30,9 @@ def attach(id: str, events: str | Iterable[str], handler: Handler) -> None:
     """
     global handlers
     if any(taken == id for taken, _, _ in handlers):
-        raise ValueError(f"a handler named {id!r} is attached already; detach({id!r}) it first or take another id")
+        raise ValueError(
+            f"a handler named {id!r} is attached already; detach({id!r}) it first or take another id"
+        )
     if not callable(handler):
         raise TypeError("handler is a function of (event, measurements, metadata)")
     wanted = (events,) if isinstance(events, str) else tuple(events)

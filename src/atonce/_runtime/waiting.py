@@ -39,7 +39,9 @@ def resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def start_awaiting(loop: asyncio.AbstractEventLoop, value: Any, context: Context | None = None) -> asyncio.Task[Any]:
+def start_awaiting(
+    loop: asyncio.AbstractEventLoop, value: Any, context: Context | None = None
+) -> asyncio.Task[Any]:
     """Await `value` in a task; a coroutine becomes the task itself, so that a cancel before its first step ends it."""
 
     async def whole() -> Any:

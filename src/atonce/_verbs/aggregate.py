@@ -62,7 +62,13 @@ def source(
     check_call("fn", fn, args)
     coroutine = is_async(fn)
     return Source(
-        fn, args, coroutine, backend_for(on, coroutine), seconds_or_none("timeout", timeout), fallback, Retry.of(retry)
+        fn,
+        args,
+        coroutine,
+        backend_for(on, coroutine),
+        seconds_or_none("timeout", timeout),
+        fallback,
+        Retry.of(retry),
     )
 
 
@@ -84,7 +90,9 @@ async def aggregate(
     {'a': 1, 'b': 0}
     """
     if not isinstance(sources, Mapping):
-        raise TypeError(f"aggregate takes a dict of sources, e.g. aggregate({{'user': get_user}}); got {shown(sources)}")
+        raise TypeError(
+            f"aggregate takes a dict of sources, e.g. aggregate({{'user': get_user}}); got {shown(sources)}"
+        )
     limit = seconds_or_none("timeout", timeout)
     checked = {name: one if isinstance(one, Source) else source(one) for name, one in sources.items()}
     outcomes = await _ask_all([(str(name), one) for name, one in checked.items()], limit)
@@ -122,11 +130,16 @@ async def _ask_all(sources: list[tuple[str, Source]], limit: float | None) -> li
     finally:
         for (name, _), task in zip(sources, tasks, strict=True):
             if not task.done():
-                task.end_as_timeout(TaskTimeout(f"{name} was not there within timeout={limit} s", timeout=limit))
+                task.end_as_timeout(
+                    TaskTimeout(f"{name} was not there within timeout={limit} s", timeout=limit)
+                )
         cancelled = await end_all([task for task in tasks if not task.is_over()], None)
     if cancelled is not None:
         raise cancelled
-    return [_with(name, one, await outcome_of(task), used) for (name, one), (task, used) in zip(sources, asked, strict=True)]
+    return [
+        _with(name, one, await outcome_of(task), used)
+        for (name, one), (task, used) in zip(sources, asked, strict=True)
+    ]
 
 
 def _ask(name: str, one: Source) -> tuple[Task[Any], list[int]]:

@@ -77,7 +77,10 @@ class Attempts:
         tries = self._tries.get(index)
         if tries is None or not tries.cut:
             return None
-        return TaskTimeout(f"the attempts together took longer than deadline={self.retry.deadline:g} s", timeout=self.retry.deadline)
+        return TaskTimeout(
+            f"the attempts together took longer than deadline={self.retry.deadline:g} s",
+            timeout=self.retry.deadline,
+        )
 
     def expired(self, index: int) -> BaseException | None:
         """The last error of an item whose deadline went by while it waited for a place, else None."""

@@ -65,7 +65,16 @@ async def process_batch(
     one_by_one = flag("each", each)
     check_call("fn", fn, (None,))
     spec = make_spec(
-        items if one_by_one else _batches(items, size), fn, bound, limit, None, None, None, on, None, ordered=True
+        items if one_by_one else _batches(items, size),
+        fn,
+        bound,
+        limit,
+        None,
+        None,
+        None,
+        on,
+        None,
+        ordered=True,
     )
     result = BatchResult()
     outcomes: Stream[Any] = Stream(spec)
@@ -86,7 +95,9 @@ def _count(result: BatchResult, outcome: Outcome[Any], each: bool) -> None:
         result.successes.append(outcome.value)
 
 
-def _batches(items: Iterable[Any] | AsyncIterable[Any], size: int) -> Iterable[list[Any]] | AsyncIterable[list[Any]]:
+def _batches(
+    items: Iterable[Any] | AsyncIterable[Any], size: int
+) -> Iterable[list[Any]] | AsyncIterable[list[Any]]:
     """Cut lazily; a list is cut in place, other iterables where they are pulled."""
     if isinstance(items, AsyncIterable):
         return _async_batches(items, size)

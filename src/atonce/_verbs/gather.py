@@ -137,7 +137,9 @@ def completed(value: T) -> Task[T]:
     >>> asyncio.run(main())
     3
     """
-    task: Task[T] = Task(completed, backend_for("loop", True), Owner(), running_loop(), None, None, site_of(sys._getframe()))
+    task: Task[T] = Task(
+        completed, backend_for("loop", True), Owner(), running_loop(), None, None, site_of(sys._getframe())
+    )
     task._settle(make_ok(value, None, None, 1, 0.0))
     task._over()
     return task
@@ -147,7 +149,9 @@ def check_tasks(tasks: list[Any]) -> list[Any]:
     """Check that all are tasks of this loop, before any is waited for."""
     for task in tasks:
         if not isinstance(task, Task):
-            raise TypeError(f"this takes tasks that spawn gave, e.g. await_many([spawn(f, 1), spawn(f, 2)]); got {shown(task)}")
+            raise TypeError(
+                f"this takes tasks that spawn gave, e.g. await_many([spawn(f, 1), spawn(f, 2)]); got {shown(task)}"
+            )
         task.check_loop()
     return tasks
 
@@ -166,7 +170,9 @@ async def end_all(tasks: list[Task[Any]], grace: float | None) -> asyncio.Cancel
     cancelled: asyncio.CancelledError | None = None
     for patience in sorted({task.patience(grace) for task in tasks}):
         waiting = [task for task in tasks if task.patience(grace) == patience]
-        _, came = await wait_for_end(lambda some=waiting: all(t.is_over() for t in some), _all_over(waiting), patience)
+        _, came = await wait_for_end(
+            lambda some=waiting: all(t.is_over() for t in some), _all_over(waiting), patience
+        )
         cancelled = came or cancelled
         for task in waiting:
             if not task.is_over():
@@ -266,4 +272,6 @@ async def _time_out(tasks: list[Task[Any]], call: str, limit: float | None) -> N
 
 def _was_stopped(task: Task[Any]) -> bool:
     outcome = task.outcome()
-    return isinstance(outcome, Failed) and isinstance(outcome.error, TaskStopped) and not outcome.error.abandoned
+    return (
+        isinstance(outcome, Failed) and isinstance(outcome.error, TaskStopped) and not outcome.error.abandoned
+    )

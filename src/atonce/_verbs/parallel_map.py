@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 @overload
 async def parallel_map(
-    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
+    items: Iterable[I] | AsyncIterable[I],
+    fn: Callable[[I], Coroutine[Any, Any, T]],
+    **options: Unpack[StreamOptions],
 ) -> list[T]: ...
 @overload
 async def parallel_map(

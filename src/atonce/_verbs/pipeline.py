@@ -43,7 +43,9 @@ async def async_pipeline(
         where = f"step {number} of {len(checked)}, {fn_name(step)}"
         left = None if until is None else until - loop.time()
         if left is not None and left <= 0:
-            raise TaskTimeout(f"the pipeline took longer than timeout={limit:g} s, before {where}", timeout=limit)
+            raise TaskTimeout(
+                f"the pipeline took longer than timeout={limit:g} s, before {where}", timeout=limit
+            )
         try:
             value = await run_child(step, (value,), coroutine, backend_for(on, coroutine), left, where)
         except BaseException as error:

@@ -91,7 +91,9 @@ async def retrying(once: Callable[[int], Awaitable[T]], retry: Retry, name: str 
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise TaskTimeout(f"{name} took longer than deadline={retry.deadline:g} s", timeout=retry.deadline) from error
+            raise TaskTimeout(
+                f"{name} took longer than deadline={retry.deadline:g} s", timeout=retry.deadline
+            ) from error
 
     return await attempt_until(bounded, retry, name)
 
@@ -116,6 +118,8 @@ async def attempt_until(once: Callable[[int, float | None], Awaitable[T]], retry
                 raise
             earlier.append(short(error))
             if telemetry.handlers:
-                telemetry.emit("task.retry", {"delay": delay}, {"name": name, "attempt": attempt, "error": error})
+                telemetry.emit(
+                    "task.retry", {"delay": delay}, {"name": name, "attempt": attempt, "error": error}
+                )
         previous = delay
         await asyncio.sleep(delay)

@@ -129,7 +129,9 @@ class StreamIterator(Iteration[R], AsyncIterator[R]):
         """Wait for the next result; a cancel stops the run and waits for its end before it goes on."""
         bell = self._bell
         if bell.waiter is not None:
-            raise RuntimeError("two tasks wait for the next item of one stream iterator: give each its own `async for`")
+            raise RuntimeError(
+                "two tasks wait for the next item of one stream iterator: give each its own `async for`"
+            )
         bell.waiter = run.loop.create_future()
         run.waiting = True
         run.current = None
@@ -183,6 +185,11 @@ class StreamView(Generic[R]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def drain(self) -> None:
+        """Start no further item: every open iteration ends when what runs has ended and been delivered."""
+        for run in [iterator.run for iterator in self._live if iterator.run is not None]:
+            run.drain()
 
     async def aclose(self) -> None:
         """Close every iteration of it that is still open; each is over when this returns."""
@@ -243,7 +250,9 @@ class StreamOptions(TypedDict, total=False):
 
 @overload
 def stream(
-    items: Iterable[I] | AsyncIterable[I], fn: Callable[[I], Coroutine[Any, Any, T]], **options: Unpack[StreamOptions]
+    items: Iterable[I] | AsyncIterable[I],
+    fn: Callable[[I], Coroutine[Any, Any, T]],
+    **options: Unpack[StreamOptions],
 ) -> Stream[T]: ...
 @overload
 def stream(
@@ -286,7 +295,18 @@ def stream(
     [0, 2, 4]
     """
     return Stream(
-        make_spec(items, fn, max_concurrency, timeout, retry, rate, buffer, on, name, ordered=flag("ordered", ordered))
+        make_spec(
+            items,
+            fn,
+            max_concurrency,
+            timeout,
+            retry,
+            rate,
+            buffer,
+            on,
+            name,
+            ordered=flag("ordered", ordered),
+        )
     )
 
 

@@ -106,7 +106,9 @@ class StreamRun:
         self._over_waiters: list[asyncio.Future[None]] = []
         self._over = False
         owner.adopt(self)
-        self.feed = feed_of(spec.items, self.refill, self.window.pull_limit(), context, inline=is_virtual(self.loop))
+        self.feed = feed_of(
+            spec.items, self.refill, self.window.pull_limit(), context, inline=is_virtual(self.loop)
+        )
         self.feeding = not isinstance(self.feed, InstantFeed)
         self._next = self.feed.next
         self.lanes: Lanes = spec.backend.lanes(self, spec.bound, self._lanes_over)
@@ -167,7 +169,12 @@ class StreamRun:
                 return
             earlier = self._attempts.closed(index)
         attempts = 1 + len(earlier)
-        annotate(error, item_note(self.spec.name, index, item, attempts, self.spec.retry.attempts if self.spec.retry else 1))
+        annotate(
+            error,
+            item_note(
+                self.spec.name, index, item, attempts, self.spec.retry.attempts if self.spec.retry else 1
+            ),
+        )
         if earlier:
             annotate(error, attempts_note(earlier, attempts))
         outcome = make_failed(error, index, item, attempts, ended - began)
@@ -188,7 +195,11 @@ class StreamRun:
         if cut is not None:
             return cut
         how = " and goes on in spite of its stop" if abandoned else ""
-        return TaskTimeout(f"the item took longer than timeout={self.timeout:g} s{how}", timeout=self.timeout, abandoned=abandoned)
+        return TaskTimeout(
+            f"the item took longer than timeout={self.timeout:g} s{how}",
+            timeout=self.timeout,
+            abandoned=abandoned,
+        )
 
     def arm(self, began: float) -> None:
         if self._ring_timer is None and self.timeout is not None:
@@ -226,6 +237,12 @@ class StreamRun:
             abandoned=self.abandoned + getattr(self.lanes, "abandoned", 0),
         )
 
+    def drain(self) -> None:
+        """Take no further item; what has been started goes on to its end, further attempts included."""
+        if not self._input_over:
+            self.feed.close()
+            self._end_of_input(None)
+
     # -- the owner's side ---------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -259,7 +276,9 @@ class StreamRun:
         """
         self.stop()
         patience = self.spec.backend.capabilities.patience
-        over, cancelled = await wait_for_end(self._is_over, self._over_waiters.append, GRACE if patience is None else patience)
+        over, cancelled = await wait_for_end(
+            self._is_over, self._over_waiters.append, GRACE if patience is None else patience
+        )
         if not over:
             self.abandon()
         await self.feed.closed()

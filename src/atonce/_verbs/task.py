@@ -197,7 +197,9 @@ class Task(Generic[T]):
         limit = seconds_or_none("timeout", timeout, zero=True)
         if not self._done:
             if asyncio._get_running_loop() is self.loop:
-                raise MisuseError(f"{self} has not ended, and result() would stop the loop that runs it: await it instead")
+                raise MisuseError(
+                    f"{self} has not ended, and result() would stop the loop that runs it: await it instead"
+                )
             self._wait_in_thread(limit)
         return self._unwrap()
 
@@ -251,11 +253,19 @@ class Task(Generic[T]):
         return f"task {self.name!r} (spawned at {shown_site(self._site)})"
 
     def __repr__(self) -> str:
-        state = shown(self.outcome()) if self._done and self._unseen is None else "failed" if self._done else "running"
+        state = (
+            shown(self.outcome())
+            if self._done and self._unseen is None
+            else "failed"
+            if self._done
+            else "running"
+        )
         return f"<Task {self.id} {self.name!r} {state}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a Task belongs to its event loop and cannot be copied or pickled; send its outcome() instead")
+        raise TypeError(
+            "a Task belongs to its event loop and cannot be copied or pickled; send its outcome() instead"
+        )
 
     # -- ending it ----------------------------------------------------------------------------------------------
 
@@ -268,7 +278,9 @@ class Task(Generic[T]):
         if asyncio._get_running_loop() is self.loop:
             self.end(TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
         elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.end, TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience)
+            self.loop.call_soon_threadsafe(
+                self.end, TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience
+            )
 
     def end(self, why: TaskTimeout | TaskStopped, patience: float | None) -> None:
         """Ask it to end because of `why`; after `patience` seconds (None: without limit) it is abandoned."""
@@ -376,7 +388,9 @@ class Task(Generic[T]):
         """The call raised."""
         if not self._done:
             why: BaseException = error
-            if self._why is not None and (isinstance(error, asyncio.CancelledError) or isinstance(self._why, TaskTimeout)):
+            if self._why is not None and (
+                isinstance(error, asyncio.CancelledError) or isinstance(self._why, TaskTimeout)
+            ):
                 why = self._why
                 if not isinstance(error, asyncio.CancelledError):
                     why.__cause__ = error
@@ -476,7 +490,9 @@ class Task(Generic[T]):
     def _emit(self) -> None:
         error = None if self._outcome is None or self._outcome.ok else self._outcome.error
         event = "task.stop" if error is None else "task.exception"
-        telemetry.emit(event, {"elapsed": self._elapsed()}, {"name": self.name, "id": self.id, "error": error})
+        telemetry.emit(
+            event, {"elapsed": self._elapsed()}, {"name": self.name, "id": self.id, "error": error}
+        )
 
     def _other_loop(self) -> MisuseError:
         return MisuseError(

@@ -27,8 +27,10 @@ class Bar:
     def __init__(self, view: View, terminal: Terminal) -> None:
         self._view = view
         self._elapsed = 0.0
-        colour = None if terminal.has_colour else "" 
-        self._console = Console(file=sys.stderr, force_terminal=True, no_color=colour is not None, highlight=False)
+        colour = None if terminal.has_colour else ""
+        self._console = Console(
+            file=sys.stderr, force_terminal=True, no_color=colour is not None, highlight=False
+        )
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -69,10 +71,14 @@ class Bar:
             animation_time=self._elapsed,
         )
         eta = view.pace.eta(tally.left)
-        numbers = f"{of_total(tally)}  {view.pace.rate():,.0f}/s" + ("" if eta is None else f"  eta {brief(round(eta))}")
+        numbers = f"{of_total(tally)}  {view.pace.rate():,.0f}/s" + (
+            "" if eta is None else f"  eta {brief(round(eta))}"
+        )
         grid = Table.grid(padding=(0, 1, 0, 0))
         grid.add_row(Text(view.verb, style="bold"), bar, Text(numbers, no_wrap=True))
-        return Group(grid, Text("      " + " · ".join(self._counts()), style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(
+            grid, Text("      " + " · ".join(self._counts()), style="dim", no_wrap=True, overflow="ellipsis")
+        )
 
     def _counts(self) -> list[str]:
         view, tally = self._view, self._view.tally

@@ -23,7 +23,9 @@ def seconds(text: str) -> float:
     if _BARE.fullmatch(plain):
         found = float(plain)
     elif plain and (match := _DURATION.fullmatch(plain)):
-        found = sum(float(part) * unit for part, unit in zip(match.groups(), _UNITS.values(), strict=True) if part)
+        found = sum(
+            float(part) * unit for part, unit in zip(match.groups(), _UNITS.values(), strict=True) if part
+        )
     else:
         raise ValueError(f"{text!r} is no duration: write 30, 1.5s, 2m, 1h30m or 250ms")
     if not 0.0 < found <= LONGEST:
@@ -42,7 +44,7 @@ def size(text: str) -> int:
         raise ValueError(f"{text!r} is no size: write 500, 10K, 2M or 2MiB")
     number, letter, binary = match.groups()
     power = " kmgt".index(letter.lower()) if letter else 0
-    found = round(float(number) * (1024 if binary else 1000) ** power)
+    found = round(float(number) * float(1024 if binary else 1000) ** power)
     if not 1 <= found <= 10**15:
         raise ValueError(f"{text!r} is no size to bound by: it is from 1 byte to 1000T")
     return found

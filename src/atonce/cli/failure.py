@@ -38,16 +38,22 @@ _ADVICE: Final = {
 
 def cancelled(host: str | None) -> Failure:
     """What is recorded of an item that was running when the run was stopped."""
-    return Failure("cancelled", "CancelledError", "stopped while it ran", "cancelled: were running", host=host)
+    return Failure(
+        "cancelled", "CancelledError", "stopped while it ran", "cancelled: were running", host=host
+    )
 
 
 def not_json(error: BaseException, host: str | None) -> Failure:
     """What is recorded of a body that `--body json` cannot take."""
     advice = "--body text takes what is no JSON"
-    return Failure("exception", type(error).__name__, f"the body is not JSON: {error}", "not JSON", advice, host)
+    return Failure(
+        "exception", type(error).__name__, f"the body is not JSON: {error}", "not JSON", advice, host
+    )
 
 
-def described(error: BaseException, host: str | None, timeout: float | None, max_bytes: int | None) -> Failure:
+def described(
+    error: BaseException, host: str | None, timeout: float | None, max_bytes: int | None
+) -> Failure:
     """Why a fetch failed."""
     name = type(error).__name__
     if isinstance(error, HttpStatusError):
@@ -75,7 +81,9 @@ def _fetch_failure(
         if timeout is not None:
             label, message = f"timeout after {brief(timeout)}", f"no answer in {brief(timeout)}"
     elif error.kind == "dns":
-        later = any(isinstance(one, socket.gaierror) and one.errno == socket.EAI_AGAIN for one in _chain(error))
+        later = any(
+            isinstance(one, socket.gaierror) and one.errno == socket.EAI_AGAIN for one in _chain(error)
+        )
         label, advice = "dns: no name server answers" if later else "dns: name not found", ""
     elif error.kind == "connect":
         said = _system_words(error)

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import Final
 
-from atonce._verbs.task import spawn
+from atonce._verbs.spawn import spawn
 from atonce.cli.exits import INPUT_OUTPUT, Refusal
 from atonce.cli.inputs import reason
 
@@ -23,6 +23,8 @@ class Output:
     def __init__(self, path: str | None, *, overwrite: bool = False) -> None:
         self.name = None if path == "-" else path
         self.size = 0
+        #: A write was given up while it was blocked: whoever writes more would be blocked too.
+        self.is_stuck = False
         try:
             self._descriptor = STDOUT if self.name is None else _created(self.name, overwrite)
             kind = os.fstat(self._descriptor).st_mode
@@ -30,6 +32,11 @@ class Output:
             raise self._lost(error) from None
         self._is_file = stat.S_ISREG(kind)
         self._is_synced = True
+
+    @property
+    def is_tty(self) -> bool:
+        """Whether a person looks at the records as they come."""
+        return os.isatty(self._descriptor)
 
     async def write(self, line: bytes) -> None:
         """Append one whole line; it has left the program when this returns.
@@ -40,7 +47,9 @@ class Output:
             if self._is_file:
                 _write(self._descriptor, line)
             else:
+                self.is_stuck = True
                 await spawn(_write, self._descriptor, line)
+                self.is_stuck = False
         except (BrokenPipeError, ConnectionResetError):
             raise PipeClosed from None
         except OSError as error:

@@ -72,7 +72,11 @@ def _first(tally: Tally, ending: Ending, signs: Signs, paint: Paint) -> str:
 
 
 def _why(why: str) -> str:
-    words = {"halted": "stopped at the first failure", "deadline": "deadline reached", "pipe": "output closed"}
+    words = {
+        "halted": "stopped at the first failure",
+        "deadline": "deadline reached",
+        "pipe": "output closed",
+    }
     return words.get(why, "stopped")
 
 

@@ -49,15 +49,26 @@ def spec_of(verb: str, **shaping: object) -> str:
 
 def header(run: str, verb: str, spec: str, source: str | None, now: float) -> dict[str, Any]:
     """The first line of a journal."""
-    return {"atonce": VERSION, "run": run, "cmd": verb, "spec": spec, "input": source, "started": instant(now)}
+    return {
+        "atonce": VERSION,
+        "run": run,
+        "cmd": verb,
+        "spec": spec,
+        "input": source,
+        "started": instant(now),
+    }
 
 
-def ok_row(i: int, key: str, item: str, out: Mapping[str, Any], seconds: float, attempts: int) -> dict[str, Any]:
+def ok_row(
+    i: int, key: str, item: str, out: Mapping[str, Any], seconds: float, attempts: int
+) -> dict[str, Any]:
     """The record of an item that came out well."""
     return {"i": i, "key": key, "in": item, "ok": True, "out": out, "s": round(seconds, 6), "try": attempts}
 
 
-def failed_row(i: int, key: str, item: str, err: Mapping[str, Any], seconds: float, attempts: int) -> dict[str, Any]:
+def failed_row(
+    i: int, key: str, item: str, err: Mapping[str, Any], seconds: float, attempts: int
+) -> dict[str, Any]:
     """The record of an item that failed."""
     return {"i": i, "key": key, "in": item, "ok": False, "err": err, "s": round(seconds, 6), "try": attempts}
 

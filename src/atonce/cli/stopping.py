@@ -40,30 +40,36 @@ class Stopper:
         self._grace = grace
         self._leave = leave
         self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
 
     def asked(self, why: str) -> None:
         """A signal came: the first drains, the second cancels, the third leaves at once."""
-        if self.is_cancelled:
-            self._leave(OF_ENDS[why])
-        elif self.why == "finished":
+        if self.why == "finished":
             self.why = why
-            self._drain()
-            self._wait(why)
+            if not self._is_over:
+                self._drain()
+                self._wait(why)
+        elif self.is_cancelled or self._is_over:
+            self._leave(OF_ENDS[why])
         else:
             self.now(why)
 
     def now(self, why: str) -> None:
         """Cancel what runs; the first reason for an end is the one that counts."""
-        if self.is_cancelled:
+        if self.is_cancelled or self._is_over:
             return
         self.is_cancelled = True
         if self.why == "finished":
             self.why = why
-        self.close()
+        self._stop_waiting()
         self._cancel()
 
-    def close(self) -> None:
-        """The run is over: nothing is waited for any more."""
+    def over(self) -> None:
+        """The stream is closed: there is nothing to drain or to cancel, only the journal to close."""
+        self._is_over = True
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
@@ -71,7 +77,9 @@ class Stopper:
         running = self._running()
         if running and self._grace:
             again = "Ctrl-C again cancels them" if why == "interrupted" else "once more cancels them"
-            self._say(f"stopping: no new items; waiting up to {brief(self._grace)} for {running} running  ({again})")
+            self._say(
+                f"stopping: no new items; waiting up to {brief(self._grace)} for {running} running  ({again})"
+            )
         self._timer = asyncio.get_running_loop().call_later(self._grace, self.now, why)
 
 

@@ -34,7 +34,12 @@ class Failure:
 
     def record(self) -> dict[str, int | str]:
         """The `err` of a record."""
-        found: dict[str, int | str] = {"kind": self.kind, "type": self.type, "msg": self.message, **self.fields}
+        found: dict[str, int | str] = {
+            "kind": self.kind,
+            "type": self.type,
+            "msg": self.message,
+            **self.fields,
+        }
         if self.host is not None:
             found["host"] = self.host
         return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from atonce._model.outcome import Outcome
+from atonce._verbs.spawn import spawn
 from atonce._verbs.stream import Stream
-from atonce._verbs.task import spawn
 from atonce.cli import receipt, record
 from atonce.cli.exits import Refusal, code_of
 from atonce.cli.failure import cancelled
@@ -20,7 +20,7 @@ from atonce.cli.output import Output, PipeClosed
 from atonce.cli.progress import Progress
 from atonce.cli.stopping import Stopper, signals
 from atonce.cli.tally import Failure, Tally
-from atonce.cli.terminal import Terminal, say, visible
+from atonce.cli.terminal import Terminal, say
 from atonce.cli.watch import Intake, Item, Watch
 
 #: Seconds between two times that the records are brought to the disk.
@@ -83,7 +83,7 @@ class Work:
         self.tally = tally
         self.elapsed = 0.0
         self._stop: Stopper | None = None
-        self._lost: Refusal | None = None
+        self.lost: Refusal | None = None
 
     async def go(self) -> str:
         """Do it all, and say why it ended: "finished", or what stopped it."""
@@ -98,8 +98,6 @@ class Work:
             grace=self.plan.grace,
         )
         began = loop.time()
-        if self.plan.head is not None:
-            await self.output.write(record.encode(self.plan.head))
         counting = spawn(self._count)
         ticking = loop.create_task(self._tick(began))
         with ExitStack() as open_things:
@@ -111,7 +109,7 @@ class Work:
                 timer = loop.call_later(self.plan.deadline, stop.now, "deadline")
                 open_things.callback(timer.cancel)
             await self._consume(stop, task)
-            stop.close()
+            stop.over()
             self.elapsed = loop.time() - began
             await self._close_journal(stop)
         return stop.why
@@ -119,6 +117,8 @@ class Work:
     async def _consume(self, stop: Stopper, task: asyncio.Task[Any]) -> None:
         """Deliver outcomes until the stream ends, or something ends it."""
         try:
+            if self.plan.head is not None:
+                await self.output.write(record.encode(self.plan.head))
             async with self.verb.stream as outcomes:
                 async for outcome in outcomes:
                     is_ok = await self._deliver(outcome)
@@ -131,8 +131,9 @@ class Work:
             task.uncancel()
         except PipeClosed:
             stop.why = "pipe"
-        if self._lost is not None:
-            raise self._lost
+        except Refusal as error:
+            self.lost = error
+            stop.why = "lost"
 
     async def _deliver(self, outcome: Outcome[Any]) -> bool:
         """Record one outcome, then count it; True when it is a success."""
@@ -161,19 +162,23 @@ class Work:
         return failure is None
 
     async def _close_journal(self, stop: Stopper) -> None:
-        """Record what was running when the run was stopped, and the end."""
+        """Record what was running when the run was stopped, and the end, where that can still be written."""
         if stop.why == "pipe" or self.output.is_stuck:
             return
-        if stop.why not in ("finished", "deadline"):
-            now = asyncio.get_running_loop().time()
-            for index, began in sorted(self.watch.running.items()):
-                await self._record_cancelled(self.intake.taken[index], now - began)
-        if self.plan.head is not None:
-            tally = self.tally
-            await self.output.write(
-                record.encode(record.end(tally.done, tally.ok, tally.failed, stop.why, time.time()))
-            )
-        await self.output.sync()
+        try:
+            if stop.why not in ("finished", "deadline"):
+                now = asyncio.get_running_loop().time()
+                for index, began in sorted(self.watch.running.items()):
+                    await self._record_cancelled(self.intake.taken[index], now - began)
+            if self.plan.head is not None:
+                tally = self.tally
+                end = record.end(tally.done, tally.ok, tally.failed, stop.why, time.time())
+                await self.output.write(record.encode(end))
+            await self.output.sync()
+        except PipeClosed:
+            stop.why = "pipe"
+        except Refusal as error:
+            self.lost = self.lost or error
 
     async def _record_cancelled(self, item: Item, span: float) -> None:
         failure = cancelled(item.host)
@@ -194,7 +199,7 @@ class Work:
             try:
                 await self.output.sync()
             except Refusal as error:
-                self._lost = error
+                self.lost = error
                 assert self._stop is not None
                 self._stop.now("lost")
                 return
@@ -211,7 +216,7 @@ def _failed_line(item: Item, failure: Failure, span: float, attempts: int) -> by
     return record.encode(record.failed_row(item.i, item.key, item.shown, failure.record(), span, attempts))
 
 
-def perform(work: Work, terminal: Terminal, next_steps: Sequence[tuple[str, str]]) -> int:
+def perform(work: Work, terminal: Terminal, next_steps: Callable[[], Sequence[tuple[str, str]]]) -> int:
     """Run `work` on a loop of its own, show its receipt, and give the exit code."""
     plan, tally = work.plan, work.tally
     why = "lost"
@@ -223,10 +228,19 @@ def perform(work: Work, terminal: Terminal, next_steps: Sequence[tuple[str, str]
         work.source.close()
         work.output.close()
     if not (plan.quiet or plan.as_json or why == "pipe"):
-        if why == "finished":
-            tally.total = tally.done
-        size = work.output.size if work.output.name else None
-        ending = receipt.Ending(work.elapsed, why, work.output.name, size, next_steps if tally.failed or tally.left else ())
-        for line in receipt.lines(tally, ending, terminal.signs, terminal.paint, terminal.width):
-            say(line)
+        _show_receipt(work, why, terminal, next_steps)
+    if work.lost is not None:
+        raise work.lost
     return code_of(why, tally.failed)
+
+
+def _show_receipt(
+    work: Work, why: str, terminal: Terminal, next_steps: Callable[[], Sequence[tuple[str, str]]]
+) -> None:
+    tally, output = work.tally, work.output
+    if why == "finished":
+        tally.total = tally.done
+    steps = next_steps() if tally.failed else ()
+    ending = receipt.Ending(work.elapsed, why, output.name, output.size if output.name else None, steps)
+    for line in receipt.lines(tally, ending, terminal.signs, terminal.paint, terminal.width):
+        say(line)

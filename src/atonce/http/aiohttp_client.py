@@ -128,7 +128,9 @@ def adapt(session: aiohttp.ClientSession) -> AiohttpClient:
 
 def open_client(user_agent: str) -> AiohttpClient:
     """A client of our own: no cookies, no netrc, proxies of the environment, a bound on headers (8 KB each, 128)."""
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=0, resolver=Resolver(), socket_factory=_small_socket)
+    connector = aiohttp.TCPConnector(
+        limit=0, limit_per_host=0, resolver=Resolver(), socket_factory=_small_socket
+    )
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -59,9 +59,7 @@ class HttpxClient:
         finally:
             await response.aclose()
 
-    def _explained(
-        self, hop: Hop, error: Exception, seconds: float | None, body: Body
-    ) -> FetchError | None:
+    def _explained(self, hop: Hop, error: Exception, seconds: float | None, body: Body) -> FetchError | None:
         """What an error of httpx means to the caller; None when it is no failure of the message."""
         known = common_failure(hop, error, seconds)
         if known is not None:

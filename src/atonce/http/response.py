@@ -44,7 +44,9 @@ class Headers(Mapping[str, str]):
         """All (name, value) pairs, as they came."""
         fields = self._fields
         if fields is None:
-            fields = self._fields = tuple((name.decode("ascii", "replace"), _text(value)) for name, value in self._raw)
+            fields = self._fields = tuple(
+                (name.decode("ascii", "replace"), _text(value)) for name, value in self._raw
+            )
             self._raw = ()
         return fields
 

@@ -1,0 +1,71 @@
+"""The program's entry: `main` runs a command line and gives its exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from atonce.cli.exits import BUG, INTERRUPTED, OK, USAGE, Refusal
+from atonce.cli.terminal import say, visible
+
+NEEDED = ("click", "rich", "aiohttp")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (the process's own by default)."""
+    try:
+        from atonce.cli.program import program
+    except ModuleNotFoundError as error:
+        return _missing(error)
+    import click
+
+    try:
+        code = program.main(arguments, prog_name="atonce", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return _wrong(error)
+    except Refusal as error:
+        _complain(str(error))
+        return error.code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        return _missing(error)
+    except Exception:
+        _complain(f"this is a bug in atonce; please report it with what follows\n{traceback.format_exc()}")
+        return BUG
+    return code if isinstance(code, int) else OK
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """A package of the extra is not there: say which to install; anything else is a bug and is shown as one."""
+    if error.name not in NEEDED:
+        raise error
+    _complain(f"the program needs {error.name}: pip install 'atonce[cli]'")
+    return USAGE
+
+
+def _wrong(error: Exception) -> int:
+    """A mistake on the command line, in one sentence, and where to read more."""
+    import click
+
+    assert isinstance(error, click.ClickException)
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        say(error.format_message())
+        return USAGE
+    _complain(error.format_message())
+    if ctx is not None:
+        say(f"  {ctx.command_path} --help shows what can be given")
+    return error.exit_code
+
+
+def _complain(text: str) -> None:
+    first, newline, rest = text.partition("\n")
+    say(f"atonce: {visible(first)}{newline}{rest}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

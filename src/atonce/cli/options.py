@@ -1,0 +1,108 @@
+"""Options of the command line: how their values are read, and how a command is written again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterator
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from atonce._model.options import Rate
+from atonce.cli import durations
+from atonce.cli.record import without_credentials
+from atonce.cli.terminal import visible
+
+MOST: Final = 10**6
+_SECRET: Final = re.compile(
+    r"auth|cookie|token|secret|password|credential|session|signature|key|csrf|jwt", re.IGNORECASE
+)
+_RAW: Final = "atonce.raw"
+
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic for type checkers alone before click 8.4
+
+
+class Written(ParamType):
+    """A value with a written form of its own; a mistake in it is answered with its reader's sentence."""
+
+    def __init__(self, name: str, read: Callable[[str], Any], none: str | None = None) -> None:
+        self.name = name
+        self._read = read
+        self._none = none
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a text; the word `none` is None, where that is allowed."""
+        if not isinstance(value, str):
+            return value
+        if value == self._none:
+            return None
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _rate(text: str) -> Rate:
+    found = Rate.of(text if "/" in text else f"{text}/s")
+    assert found is not None
+    return found
+
+
+DURATION: Final = Written("duration", durations.seconds)
+DURATION_OR_NONE: Final = Written("duration", durations.seconds, none="none")
+SIZE: Final = Written("size", durations.size)
+RATE: Final = Written("rate", _rate)
+JOBS: Final = click.IntRange(1, MOST)
+COUNT: Final = click.IntRange(0, MOST)
+
+
+class VerbCommand(click.Command):
+    """A command that remembers how it was called, to say what to call next."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as ever, and keep what was given."""
+        ctx.meta[_RAW] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def written_again(ctx: click.Context, first: Collection[str], without: Collection[str]) -> str:
+    """The command of `ctx` for a shell, with `first` before its options and none of those `without`; no secrets."""
+    words = ["atonce", ctx.info_name or "", *first]
+    values, _, order = ctx.command.make_parser(ctx).parse_args(list(ctx.meta[_RAW]))
+    for param in dict.fromkeys(order):
+        if isinstance(param, click.Option) and param.name is not None and param.name not in without:
+            words.extend(_option(param, values[param.name]))
+    return visible(shlex.join(words))
+
+
+def _option(param: click.Option, value: Any) -> Iterator[str]:
+    for one in value if isinstance(value, list) else [value]:
+        yield param.opts[0]
+        if not param.is_flag:
+            yield shown_value(param.name or "", str(one))
+
+
+def shown_value(name: str, value: str) -> str:
+    """An option's value without the secret that a header may have."""
+    if name != "headers" or value.startswith("@"):
+        return without_credentials(value)
+    field = value.partition(":")[0]
+    return f"{field}: ***" if _SECRET.search(field) else value
+
+
+def next_name(path: str) -> str:
+    """The name for the output of a run that follows the one of `path`.
+
+    >>> next_name("a/pages.jsonl"), next_name("pages-2.jsonl")
+    ('a/pages-2.jsonl', 'pages-3.jsonl')
+    """
+    old = PurePath(path)
+    match = re.fullmatch(r"(.*)-([0-9]{1,4})", old.stem)
+    stem, number = (match[1], int(match[2])) if match else (old.stem, 1)
+    return str(old.with_name(f"{stem}-{number + 1}{old.suffix}"))
