@@ -196,8 +196,8 @@ def retry_with_backoff(
 ) -> T: ...
 @overload
 def retry_with_backoff(fn: Callable[[*Ts], T], *args: *Ts, **options: Unpack[RetryOptions]) -> T: ...
-@wraps(_retry.retry_with_backoff)
-def retry_with_backoff(*args: Any, **options: Any) -> Any:  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
+@wraps(_retry.retry_with_backoff)  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
+def retry_with_backoff(*args: Any, **options: Any) -> Any:
     return portal().run(_retry.retry_with_backoff, *args, **options)
 
 

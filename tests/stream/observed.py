@@ -88,6 +88,8 @@ class Watched:
             if item.kind == "outlives cancel":
                 await self.outlive(item)
                 return item.number
+            if item.kind == "cleans up":
+                await pause(item.more)
             raise
         finally:
             attempt.ended, attempt.ended_in_turn = self.loop.time(), self.loop.turns
@@ -179,6 +181,7 @@ class Watched:
                 await pause(self.plan.source.pause)
                 yield self.pull(item, number)
         finally:
+            await pause(self.plan.source.cleanup)
             self.input_open = False
 
     def source(self) -> Any:
@@ -306,10 +309,11 @@ class Watched:
         """Nothing of the stream runs any more, but for what went on in spite of every cancel for the whole grace."""
         for one in self.attempts:
             if one.ended is None:
-                assert one.item.kind == "outlives cancel", f"still runs: {one}"
+                assert one.item.kind in ("outlives cancel", "cleans up"), f"still runs: {one}"
                 assert one.item.more > GRACE or self.is_bare_leave(), f"was not waited for: {one}"
                 self.labels.add("an item was abandoned")
-        assert not self.input_open, "the input was not closed"
+        is_closing = self.plan.source.cleanup and self.is_bare_leave()
+        assert not self.input_open or is_closing, "the input was not closed"
         self.is_over = True
 
     def is_bare_leave(self) -> bool:
@@ -421,23 +425,29 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
         nonlocal cancels
         if not consumer.done():
             watched.note_cancel()
-            cancels = int(consumer.cancel())
+            cancels += 1
+            consumer.cancel()
 
-    if plan.cancel_turn is not None:
-        loop.on_turn = lambda turn: cancel() if turn == plan.cancel_turn else None
-    elif plan.end == "cancel":
+    def on_turn(turn: int) -> None:
+        if turn == plan.cancel_turn or (plan.cancel_again and cancels == 1 and turn == first + plan.cancel_again):
+            cancel()
+
+    if plan.cancel_turn is None and plan.end == "cancel":
         await asyncio.sleep(plan.cancel_at)
         cancel()
+    first = plan.cancel_turn or loop.turns
+    loop.on_turn = on_turn
     await asyncio.wait([consumer])
+    if not consumer.cancelled():
+        consumer.result()
     assert consumer.cancelling() == cancels, "cancels are not balanced"
     assert consumer.cancelled() == bool(cancels), "a cancel was swallowed"
-    if not cancels:
-        consumer.result()
     del consumer
     if not watched.is_over:
         for _ in range(FEW_TICKS):
             await asyncio.sleep(0)
         watched.check_gone()
+    loop.on_turn = None
     watched.is_watching = False
     watched.check_outcomes()
     is_complete = plan.end == "drain" or (plan.end == "cancel" and not cancels)
@@ -447,6 +457,7 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
             watched.check_at_once()
     watched.check_turns()
     await asyncio.sleep(LONG)  # what swallowed its cancel ends by itself
+    assert not watched.input_open, "the input was never closed"
     assert all(child.done() for child in watched.children), "a child that an item left behind goes on"
     assert not loop.leftovers(), f"left over: {loop.leftovers()}"
     return watched

@@ -6,6 +6,8 @@ late delivery, leaving early in every way, broken inputs; and after each run not
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 
@@ -86,7 +88,7 @@ MIXED = (
     Item(4, 0.125, "flaky", 1),
     Item(5, 3.0),
     Item(6, TICK, "sets variable"),
-    Item(7, 0.5),
+    Item(7, 0.5, "cleans up", 0.125),
 )
 SWEPT = {
     "list": Plan(MIXED),
@@ -94,7 +96,7 @@ SWEPT = {
     "retries": Plan(MIXED, attempts=2, timeout=0.25),
     "timeouts": Plan(MIXED, timeout=0.25, buffer=2),
     "a fake backend": Plan(MIXED, timeout=0.25, fake=True),
-    "an async generator": Plan(MIXED, Source("async generator", pause=0.125)),
+    "an async generator": Plan(MIXED, Source("async generator", pause=0.125, cleanup=0.125)),
     "a broken generator": Plan(MIXED, Source("generator", raises_at=6), width=2),
     "a broken async input": Plan(MIXED, Source("async iterator", raises_at=6, pause=TICK)),
     "a slow consumer": Plan(MIXED, script=(1, 0.25, 2, TICK, 1, 0.125), buffer=1),
@@ -103,10 +105,13 @@ SWEPT = {
 }
 
 
+@pytest.mark.parametrize("again", [None, 1, 2])
 @pytest.mark.parametrize("seed", [None, 7])
 @pytest.mark.parametrize("name", SWEPT)
-def test_a_cancel_at_any_turn_of_the_loop_leaves_nothing(name: str, seed: int | None, trouble: Trouble) -> None:
-    runs = watch_cancelled_at_every_turn(SWEPT[name], seed)
+def test_a_cancel_at_any_turn_of_the_loop_leaves_nothing(
+    name: str, seed: int | None, again: int | None, trouble: Trouble
+) -> None:
+    runs = watch_cancelled_at_every_turn(replace(SWEPT[name], cancel_again=again), seed)
     assert not trouble.reports
     reached = set().union(*(watched.labels for watched in runs))
     assert {"cancelled before anything began", "cancelled while waiting", "cancelled in the turn after an end"} <= reached

@@ -16,6 +16,7 @@ Kind = Literal[
     "cancels its task",
     "swallows cancel",
     "outlives cancel",
+    "cleans up",
     "sets variable",
     "flaky",
     "leaves a child",
@@ -38,7 +39,7 @@ class Item:
     number: int
     delay: float = 0.0
     kind: Kind = "value"
-    #: "outlives cancel": seconds that it goes on after each cancel; "flaky": failures before it succeeds.
+    #: "outlives cancel", "cleans up": seconds that it goes on after a cancel; "flaky": failures before it succeeds.
     more: float = 0.0
 
     @property
@@ -48,11 +49,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the items come from, where that ends in an error, and how long each pull takes (async only)."""
+    """Where the items come from, where that ends in an error, and how long each pull and its closing take (async only)."""
 
     kind: Literal["list", "iterator", "generator", "async generator", "async iterator"] = "list"
     raises_at: int | None = None
     pause: float = 0.0
+    cleanup: float = 0.0
     infinite: bool = False
 
 
@@ -75,6 +77,8 @@ class Plan:
     cancel_at: float = 0.0
     #: Cancel at this turn of the loop instead, whatever the time is.
     cancel_turn: int | None = None
+    #: Cancel again so many turns after that.
+    cancel_again: int | None = None
     in_block: bool = True
     seeds: tuple[int | None, ...] = field(default=(None, 1, 2), compare=False)
 
@@ -90,7 +94,9 @@ def items_(draw: st.DrawFn, most: int, kinds: tuple[Kind, ...]) -> tuple[Item, .
     for number in range(draw(st.integers(0, most))):
         kind = draw(st.sampled_from(kinds))
         more = 0.0
-        if kind == "outlives cancel":
+        if kind == "cleans up":
+            more = draw(st.sampled_from([TICK, 0.125]))
+        elif kind == "outlives cancel":
             more = draw(st.sampled_from([TICK, 0.125, 1.0, 30.0]))
         elif kind == "flaky":
             more = draw(st.integers(1, 3))
@@ -100,7 +106,8 @@ def items_(draw: st.DrawFn, most: int, kinds: tuple[Kind, ...]) -> tuple[Item, .
 
 ALL_KINDS: tuple[Kind, ...] = (
     *("value", "value", "value", "raises", "raises base", "raises stop iteration", "raises cancelled"),
-    *("cancels its task", "swallows cancel", "outlives cancel", "sets variable", "flaky", "leaves a child"),
+    *("cancels its task", "swallows cancel", "outlives cancel", "cleans up", "sets variable", "flaky"),
+    "leaves a child",
 )
 SOURCES = ("list", "iterator", "generator", "async generator", "async iterator")
 
@@ -118,6 +125,7 @@ def plans(
         kind,
         raises_at=draw(st.none() | st.integers(0, len(items))) if can_fail else None,
         pause=draw(st.sampled_from([0.0, TICK, 0.125, 1.0])) if kind.startswith("async") else 0.0,
+        cleanup=draw(st.sampled_from([0.0, TICK, 0.125])) if kind.startswith("async") else 0.0,
         infinite=bool(items) and can_fail and end != "drain" and draw(st.booleans()),
     )
     return Plan(
@@ -133,5 +141,8 @@ def plans(
         script=tuple(draw(st.lists(st.integers(1, 4) | st.sampled_from([TICK, 0.125, 2.0]), max_size=4))),
         end=end,
         cancel_at=draw(st.sampled_from([0.0, 0.125, 0.25, 0.5, 1.0, 2.0])),
+        # An input without end may give items that take no time, and then no time passes.
+        cancel_turn=draw(st.integers(2, 80)) if end == "cancel" and source.infinite else None,
+        cancel_again=draw(st.none() | st.integers(1, 3)) if end == "cancel" else None,
         in_block=draw(st.booleans()),
     )

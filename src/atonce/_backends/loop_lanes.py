@@ -15,8 +15,8 @@ from atonce._runtime.owner import end_of_item, task_owners
 
 #: Seconds that items which never suspend may take together before other tasks of the loop get their turn.
 SLICE = 0.001
-#: How many lanes are on their way at once while there are free places: the number running doubles each turn.
-CALLED = 2
+#: How many others a lane calls when it comes on duty and there is more to take.
+CALLS = 2
 
 
 def on_the_loop(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -68,26 +68,30 @@ class LoopLanes:
         self._lanes: set[Lane] = set()
         self._idle: list[Lane] = []
         self._detached: set[Lane] = set()
-        self._called = 0
+        self._called: set[Lane] = set()
         self._stopping = False
         self._fn = desk.fn if desk.is_async else on_the_loop(desk.fn)
 
     def wake(self) -> None:
-        """Call a lane, unless enough are on their way."""
-        if self._stopping or self._called >= CALLED:
+        """Call a lane, unless one is on its way: it will call others if there is enough for them."""
+        if not self._called:
+            self._call()
+
+    def _call(self) -> None:
+        if self._stopping:
             return
         while self._idle:
-            parked = self._idle.pop().parked
-            if parked is not None and not parked.done():
-                self._called += 1
-                parked.set_result(None)
+            lane = self._idle.pop()
+            if lane.parked is not None and not lane.parked.done():
+                self._called.add(lane)
+                lane.parked.set_result(None)
                 return
         if len(self._lanes) < self._bound:
             self._open()
 
     def _open(self) -> None:
         lane = Lane()
-        self._called += 1
+        self._called.add(lane)
         self._lanes.add(lane)
         lane.task = self._loop.create_task(self._serve(lane), context=self.desk.context.copy())
         lane.task.add_done_callback(lambda task: self._gone(lane, task))
@@ -108,38 +112,43 @@ class LoopLanes:
             return
 
     async def _duty(self, lane: Lane, fresh: object) -> bool:
-        """Run items until there are none to take; False when the lane is spent."""
+        """Run items until there are none to take; False when the lane is spent.
+
+        Where more may be taken, a lane that comes on duty calls two others, so that the number running doubles.
+        """
         desk, fn, task = self.desk, self._fn, lane.task
         take, returned, clock = desk.take, desk.returned, desk.clock
-        self._called -= 1
+        self._called.discard(lane)
+        calls = CALLS
         since = now = clock()
         while (taken := take()) is not None:
             index, item = taken
             lane.index, lane.item, lane.began = index, item, now
-            if self._called < CALLED and desk.may_take_more():
-                self.wake()
+            if calls and desk.may_take_more():
+                calls -= 1
+                self._call()
             if desk.timeout is not None:
                 desk.arm(now)
             desk.current = lane
+            failure = None
             try:
                 value = await fn(item)
             except BaseException as error:
-                began, now = now, clock()
-                if not self._failed(lane, error, began, now):
-                    return False
+                failure = error
+            began, now = now, clock()
+            if failure is None and not lane.expired and not lane.detached:
+                lane.began = None
+                returned(index, item, value, began, now)
             else:
-                began, now = now, clock()
-                if lane.expired or lane.detached:
-                    if not self._failed(lane, None, began, now):
-                        return False
-                else:
-                    lane.began = None
-                    returned(index, item, value, began, now)
+                usable = self._failed(lane, failure, began, now)
+                failure = None
+                if not usable:
+                    return False
             if task in task_owners:
                 end_of_item(task)
             if variables(copy_context()) is not fresh:
                 self._lanes.discard(lane)
-                self.wake()
+                self._call()
                 return False
             if desk.current is not lane:
                 since = now
@@ -237,6 +246,7 @@ class LoopLanes:
             task.exception()
         self._lanes.discard(lane)
         self._detached.discard(lane)
+        self._called.discard(lane)
         if self._stopping and self.is_over():
             self._over()
         elif not self._stopping:

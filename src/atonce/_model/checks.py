@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any
+from typing import Any, SupportsIndex
 
 LARGEST = 10**9
 
 
-def seconds(name: str, value: object, *, zero: bool = False) -> float:
-    """Check a duration in seconds: a finite number above 0 (`zero=True`: from 0), at most 10**9."""
+def seconds(name: str, value: object, *, zero: bool = False, none: bool = False) -> float:
+    """Check a duration in seconds: a finite number above 0 (`zero=True`: from 0), at most 10**9.
+
+    `none=True`: the message about a number too large says that None means no limit.
+    """
     if isinstance(value, timedelta):
         raise TypeError(
             f"{name} is a number of seconds: pass {name}={value.total_seconds()} instead of a timedelta"
         )
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is a number of seconds, e.g. {name}=1.5; got {shown(value)}")
+        raise TypeError(
+            f"{name} is a number of seconds{_from_decimal(name, value)}, e.g. {name}=1.5; got {shown(value)}"
+        )
     try:
         number = float(value)
     except OverflowError:
@@ -28,28 +34,33 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     if math.isnan(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} is a number of seconds {least}, e.g. {name}=1.5; got {shown(value)}")
     if number > LARGEST:
-        raise ValueError(
-            f"{name} is at most 10**9 seconds; got {shown(value)}; for no limit pass {name}=None"
-        )
+        hint = f"for no limit pass {name}=None" if none else f"pass e.g. {name}=1.5"
+        raise ValueError(f"{name} is at most 10**9 seconds; got {shown(value)}; {hint}")
     return number
+
+
+def _from_decimal(name: str, value: Any) -> str:
+    """What to pass instead of a Decimal; looked at by name, since few programs import it."""
+    if type(value).__name__ != "Decimal" or not value.is_finite():
+        return ""
+    return f": pass {name}={value} instead of a Decimal"
 
 
 def seconds_or_none(name: str, value: object, *, zero: bool = False) -> float | None:
     """Check a duration in seconds where None means no limit."""
-    return None if value is None else seconds(name, value, zero=zero)
+    return None if value is None else seconds(name, value, zero=zero, none=True)
 
 
 def count(name: str, value: object, *, least: int = 1) -> int:
     """Check a whole number from `least` to 10**9; a bool or a float is not a count."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} is a whole number, e.g. {name}={max(least, 4)}; got {shown(value)}")
-    number = int(value.__index__())
+    form = f"e.g. {name}={max(least, 4)}; got {shown(value)}"
+    if isinstance(value, (bool, type)) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} is a whole number, {form}")
+    number = operator.index(value)
     if number < least:
-        raise ValueError(
-            f"{name} is a whole number from {least}, e.g. {name}={max(least, 4)}; got {shown(value)}"
-        )
+        raise ValueError(f"{name} is a whole number from {least}, {form}")
     if number > LARGEST:
-        raise ValueError(f"{name} is at most 10**9; got {shown(value)}")
+        raise ValueError(f"{name} is at most 10**9, {form}")
     return number
 
 

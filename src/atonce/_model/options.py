@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from atonce._model.checks import choice, count, seconds, seconds_or_none, shown
+from atonce._model.checks import LARGEST, choice, count, seconds, seconds_or_none, shown
 
 Jitter: TypeAlias = Literal["full", "equal", "decorrelated"] | None
 RetryOn: TypeAlias = (
@@ -26,7 +26,7 @@ _UNITS = {
     "h": 3600.0,
     "hour": 3600.0,
 }
-_RATE_TEXT = re.compile(r"\s*([0-9]+)\s*/\s*([a-z]+)\s*")
+_RATE_TEXT = re.compile(r"\s*([0-9]{1,10})\s*/\s*([a-z]+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Retry:
     def __post_init__(self) -> None:
         count("attempts", self.attempts)
         seconds("base_delay", self.base_delay, zero=True)
-        seconds("max_delay", self.max_delay, zero=True)
+        seconds("max_delay", self.max_delay)
         choice("jitter", self.jitter, ("full", "equal", "decorrelated", None))
         seconds_or_none("deadline", self.deadline)
         check_retry_on(self.retry_on)
@@ -64,7 +64,7 @@ class Retry:
         """Read what `retry=` takes: a `Retry`, a count of attempts, or None for one attempt."""
         if value is None or isinstance(value, Retry):
             return value
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
+        if isinstance(value, (bool, type)) or not hasattr(value, "__index__"):
             raise TypeError(
                 f"retry is a Retry or a number of attempts, e.g. retry=Retry(attempts=3); got {shown(value)}"
             )
@@ -111,6 +111,6 @@ class Rate:
                 f"rate is a Rate or text, e.g. rate='10/s' or Rate(10, per=1.0); got {shown(value)}"
             )
         match = _RATE_TEXT.fullmatch(value.lower())
-        if match is None or match[2] not in _UNITS or int(match[1]) == 0:
+        if match is None or match[2] not in _UNITS or not 0 < int(match[1]) <= LARGEST:
             raise ValueError(f"rate is written '10/s', '300/min' or '1000/h'; got {shown(value)}")
         return cls(int(match[1]), per=_UNITS[match[2]])

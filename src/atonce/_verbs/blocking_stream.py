@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextvars import copy_context
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 from weakref import WeakSet
 
 from atonce._model.outcome import Failed, Ok, Outcome
@@ -131,10 +131,10 @@ class BlockingStreamView(Generic[R]):
 
     __slots__ = ("_kind", "_live", "_spec")
 
-    def __init__(self, spec: Spec, kind: Kind) -> None:
+    def __init__(self, spec: Spec, kind: Kind, of: BlockingStreamView[Any] | None = None) -> None:
         self._spec = spec
         self._kind: Kind = kind
-        self._live: WeakSet[BlockingStreamIterator[R]] = WeakSet()
+        self._live: WeakSet[BlockingStreamIterator[Any]] = WeakSet() if of is None else of._live
 
     def __iter__(self) -> BlockingStreamIterator[R]:
         iterator: BlockingStreamIterator[R] = BlockingStreamIterator(self._spec, self._kind)
@@ -168,15 +168,15 @@ class BlockingStream(BlockingStreamView[Outcome[T]]):
 
     def values(self) -> BlockingStreamView[T]:
         """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""
-        return BlockingStreamView(self._spec, "values")
+        return BlockingStreamView(self._spec, "values", self)
 
     def succeeded(self) -> BlockingStreamView[Ok[T]]:
         """The `Ok` outcomes alone."""
-        return BlockingStreamView(self._spec, "ok")
+        return BlockingStreamView(self._spec, "ok", self)
 
     def failed(self) -> BlockingStreamView[Failed]:
         """The `Failed` outcomes alone."""
-        return BlockingStreamView(self._spec, "failed")
+        return BlockingStreamView(self._spec, "failed", self)
 
     def statistics(self) -> StreamStatistics:
         """Counts over the iterations that are still referred to: running, waiting, abandoned, ..."""

@@ -87,12 +87,13 @@ async def poll_many(
     then = choice("on_timeout", on_timeout, ("nothing", "ignore", "stop"))
     wanted = check_tasks(several("tasks", tasks))
     reached = await _ended(wanted, seconds_left, enough)
-    if not reached and then == "stop":
-        await stop_all([task for task in wanted if not task.done()])
-    elif not reached and then == "ignore":
-        for task in wanted:
+    late = [] if reached else [task for task in wanted if not task.done()]
+    if then == "stop":
+        await stop_all(late)
+    elif then == "ignore":
+        for task in late:
             ignore(task)
-    stopped = {id(task) for task in wanted if then == "stop" and not reached and _was_stopped(task)}
+    stopped = {id(task) for task in late if then == "stop" and _was_stopped(task)}
     return [(task, None if id(task) in stopped else task.outcome()) for task in wanted]
 
 
@@ -167,6 +168,10 @@ async def end_all(tasks: list[Task[Any]], grace: float | None) -> asyncio.Cancel
     """Stop tasks, wait until they are over, abandon those that are not in time; gives a cancel that came meanwhile."""
     for task in tasks:
         task.end(TaskStopped(f"{task} was stopped"), None)
+    for _ in range(
+        max((task.backend.capabilities.ticks for task in tasks), default=0) + 1 if grace == 0 else 0
+    ):
+        await asyncio.sleep(0)
     cancelled: asyncio.CancelledError | None = None
     for patience in sorted({task.patience(grace) for task in tasks}):
         waiting = [task for task in tasks if task.patience(grace) == patience]

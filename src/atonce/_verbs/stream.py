@@ -12,6 +12,7 @@ from weakref import WeakSet
 from atonce._backends.choose import On, backend_for
 from atonce._model.call import check_call, fn_name, is_async
 from atonce._model.checks import count_or_none, flag, label, seconds_or_none, shown
+from atonce._model.errors import TaskStopped
 from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Failed, Ok, Outcome
 from atonce._runtime.owner import current_owner, running_loop, scope_var
@@ -49,12 +50,14 @@ class Iteration(Generic[R]):
         return kind in ("all", "failfast") or kind == ("ok" if outcome.ok else "failed")
 
     def end_error(self) -> BaseException | None:
-        """What ends the iteration with an error: the first failure of `values()`, or the input's."""
+        """What ends the iteration with an error: the first failure of `values()`, the input's, or its owner's end."""
         run = self.run
         if run is None:
             return None
         if run.first_failure is not None:
             return run.first_failure.error
+        if run.input_error is None and not run.is_finished():
+            return TaskStopped(f"{run} was stopped before its end, because its owner ended")
         return run.input_error
 
 
@@ -75,11 +78,12 @@ class _LoopBell:
 class StreamIterator(Iteration[R], AsyncIterator[R]):
     """One run of a stream, as an async iterator."""
 
-    __slots__ = ("__weakref__", "_bell", "_done")
+    __slots__ = ("__weakref__", "_bell", "_done", "_dropped")
 
-    def __init__(self, spec: Spec, kind: Kind) -> None:
+    def __init__(self, spec: Spec, kind: Kind, dropped: list[StreamRun] | None = None) -> None:
         super().__init__(spec, kind)
         self._bell = _LoopBell()
+        self._dropped = dropped
         self._done = False
 
     def __aiter__(self) -> StreamIterator[R]:
@@ -146,7 +150,11 @@ class StreamIterator(Iteration[R], AsyncIterator[R]):
 
     def __del__(self) -> None:
         run = self.run
-        if run is not None and not run.closing:
+        if run is None or run.is_closed():
+            return
+        if self._dropped is not None:
+            self._dropped.append(run)
+        if not run.closing:
             drop(run)
 
 
@@ -166,15 +174,18 @@ def drop(run: StreamRun) -> None:
 class StreamView(Generic[R]):
     """A part of a stream (`values()`, `succeeded()`, `failed()`), iterated and closed like the stream itself."""
 
-    __slots__ = ("_kind", "_live", "_spec")
+    __slots__ = ("_dropped", "_kind", "_live", "_spec")
 
-    def __init__(self, spec: Spec, kind: Kind) -> None:
+    def __init__(self, spec: Spec, kind: Kind, of: StreamView[Any] | None = None) -> None:
         self._spec = spec
         self._kind: Kind = kind
-        self._live: WeakSet[StreamIterator[R]] = WeakSet()
+        self._live: WeakSet[StreamIterator[Any]] = WeakSet() if of is None else of._live
+        #: Runs whose consumer went away with a bare `break`; they were stopped, and are yet to be waited for.
+        self._dropped: list[StreamRun] = [] if of is None else of._dropped
 
     def __aiter__(self) -> StreamIterator[R]:
-        iterator: StreamIterator[R] = StreamIterator(self._spec, self._kind)
+        self._dropped[:] = [run for run in self._dropped if not run.is_closed()]
+        iterator: StreamIterator[R] = StreamIterator(self._spec, self._kind, self._dropped)
         self._live.add(iterator)
         return iterator
 
@@ -193,8 +204,14 @@ class StreamView(Generic[R]):
 
     async def aclose(self) -> None:
         """Close every iteration of it that is still open; each is over when this returns."""
-        for iterator in tuple(self._live):
-            await iterator.aclose()
+        cancelled: asyncio.CancelledError | None = None
+        for one in (*self._live, *self._dropped):
+            try:
+                await (one.close() if isinstance(one, StreamRun) else one.aclose())
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 class Stream(StreamView[Outcome[T]]):
@@ -216,15 +233,15 @@ class Stream(StreamView[Outcome[T]]):
 
     def values(self) -> StreamView[T]:
         """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""
-        return StreamView(self._spec, "values")
+        return StreamView(self._spec, "values", self)
 
     def succeeded(self) -> StreamView[Ok[T]]:
         """The `Ok` outcomes alone."""
-        return StreamView(self._spec, "ok")
+        return StreamView(self._spec, "ok", self)
 
     def failed(self) -> StreamView[Failed]:
         """The `Failed` outcomes alone."""
-        return StreamView(self._spec, "failed")
+        return StreamView(self._spec, "failed", self)
 
     def statistics(self) -> StreamStatistics:
         """Counts over the iterations that are still referred to: running, waiting, abandoned, ..."""

@@ -272,7 +272,7 @@ class StreamRun:
     async def close(self) -> None:
         """Stop, and wait until nothing runs and the input is closed; what does not end in its grace is abandoned.
 
-        A cancel of the waiter is raised when the wait is over.
+        What has not been delivered is dropped. A cancel of the waiter is raised when the wait is over.
         """
         self.stop()
         patience = self.spec.backend.capabilities.patience
@@ -281,6 +281,7 @@ class StreamRun:
         )
         if not over:
             self.abandon()
+        self.window.ready.clear()
         await self.feed.closed()
         if cancelled is not None:
             raise cancelled

@@ -1,44 +1,29 @@
-"""`spawn` and the `Task` that it gives: work that was started, and ends exactly once."""
+"""`Task`: work that was started, can be awaited and stopped, and ends exactly once."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import threading
+import time
 from asyncio import Future
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextvars import Context, copy_context
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from atonce._backends.contract import Backend, Running
-from atonce._model.call import fn_name
 from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
-from atonce._model.outcome import Outcome, make_failed, make_ok
+from atonce._model.outcome import make_failed, make_ok
 from atonce._runtime import telemetry
 from atonce._runtime.notes import annotate
-from atonce._runtime.owner import GRACE, Owner, log, scope_var
-from atonce._runtime.site import Site, shown_site
-from atonce._runtime.waiting import resolve, start_awaiting
+from atonce._runtime.owner import GRACE, scope_var
+from atonce._runtime.waiting import start_awaiting
+from atonce._verbs.ending import Ending
 
 T = TypeVar("T")
 
-_ids = itertools.count(1)
-
-
-class _Unseen:
-    """Logs a failure that nobody looked at, once, when the last reference to its task goes away."""
-
-    __slots__ = ("error", "text")
-
-    def __init__(self, text: str, error: BaseException) -> None:
-        self.text = text
-        self.error: BaseException | None = error
-
-    def __del__(self) -> None:
-        if self.error is not None:
-            log.error("%s failed and nobody awaited it", self.text, exc_info=self.error)
+#: How often, in seconds, a thread that waits for a task looks whether its loop still lives.
+LOOK = 0.5
 
 
 def _discard(value: Any) -> None:
@@ -47,68 +32,14 @@ def _discard(value: Any) -> None:
         value.close()
 
 
-class Task(Generic[T]):
+class Task(Ending[T]):
     """Work that was started by `spawn`. `await task` gives its value or raises its error, as often as you like.
 
     It ends exactly once. Cancelling one who waits ends the waiter alone; `stop()` ends the task. Its owner (the
     innermost `scope`, else the asyncio task that spawned it) stops it when it ends.
     """
 
-    # What every task has is in slots; what few have is in the dict, and the class holds its default. `_odd` says that
-    # something of the second kind matters at the end, so that the common end tests one thing.
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_done",
-        "_ended",
-        "_odd",
-        "_outcome",
-        "_running",
-        "_site",
-        "_value",
-        "_waiter",
-        "backend",
-        "began",
-        "clock",
-        "fn",
-        "loop",
-        "owner",
-    )
-    _id = 0
-    _name: str | None = None
-    _timeout: float | None = None
-    _linked = True
-    _callbacks: list[Callable[[Task[T]], object] | asyncio.Future[None]] | None = None
-    _over_callbacks: list[Callable[[], None]] | None = None
-    _timer: asyncio.TimerHandle | None = None
-    _unseen: _Unseen | None = None
-    _why: TaskTimeout | TaskStopped | None = None
-
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        backend: Backend,
-        owner: Owner,
-        loop: asyncio.AbstractEventLoop,
-        timeout: float | None,
-        name: str | None,
-        site: Site,
-    ) -> None:
-        self.fn = fn
-        self.backend = backend
-        self.owner = owner
-        self._site = site
-        self.loop = loop
-        self.clock = owner.clock or owner.read_clock(loop)
-        self.began: float | None = None
-        self._done = self._odd = False
-        self._outcome: Outcome[T] | None = None
-        self._running: Running | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        if timeout is not None:
-            self._timeout = timeout
-        if name is not None:
-            self._name = name
+    __slots__ = ()
 
     def begin(self, args: tuple[Any, ...], is_async: bool, context: Context | None = None) -> Task[T]:
         """Hand it to its owner and to its backend, with its timer; an eager backend may end it here already."""
@@ -131,33 +62,11 @@ class Task(Generic[T]):
             self._running = running
             if self._timeout is not None:
                 self._arm()
+            if self._why is not None:
+                running.cancel()
         return self
 
     # -- looking at it ------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> int:
-        """A number of its own in this process."""
-        if not self._id:
-            self._id = next(_ids)
-        return self._id
-
-    @property
-    def name(self) -> str:
-        """The name given to `spawn`, else the function's."""
-        return self._name or fn_name(self.fn)
-
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._done
-
-    def outcome(self) -> Outcome[T] | None:
-        """How it ended, None before that; never waits."""
-        if self._unseen is not None:
-            self._seen()
-        if self._outcome is None and self._done:
-            self._outcome = make_ok(self._value, None, None, 1, self._ended - (self.began or self._ended))
-        return self._outcome
 
     def __await__(self) -> Generator[Any, None, T]:
         if self._done:
@@ -203,54 +112,12 @@ class Task(Generic[T]):
             self._wait_in_thread(limit)
         return self._unwrap()
 
-    def add_done_callback(self, callback: Callable[[Task[T]], object]) -> None:
-        """Call `callback(task)` on the owner's loop when it has ended; soon, when it has already."""
-        if self._done:
-            self.loop.call_soon(self._call_back, callback)
-        else:
-            self._odd = True
-            self._callbacks = [*(self._callbacks or ()), callback]
-
-    def remove_done_callback(self, callback: Callable[[Task[T]], object]) -> None:
-        """Take back what `add_done_callback` was given, if it was not called yet."""
-        if self._callbacks is not None:
-            self._callbacks = [one for one in self._callbacks if one is not callback]
-
-    def failed(self) -> bool:
-        """Whether it has ended, and badly."""
-        return self._outcome is not None and not self._outcome.ok
-
-    def is_over(self) -> bool:
-        """Whether it has ended and nothing of it runs any more, or it was let go."""
-        return self._done and self._running is None
-
-    def when_over(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` when it is over."""
-        if self.is_over():
-            self.loop.call_soon(callback)
-        else:
-            self._odd = True
-            self._over_callbacks = [*(self._over_callbacks or ()), callback]
-
     def patience(self, grace: float | None) -> float:
         """How long to wait for its end: `grace`, else the backend's patience, else an owner's grace."""
         if grace is not None:
             return grace
         patience = self.backend.capabilities.patience
         return GRACE if patience is None else patience
-
-    def check_loop(self) -> None:
-        """Raise unless this is the loop that runs it."""
-        if asyncio.get_running_loop() is not self.loop:
-            raise self._other_loop()
-
-    def ignore(self) -> None:
-        """Unlink it: a failure no longer touches its scope, and is not logged as unseen."""
-        self._linked = False
-        self._seen()
-
-    def __str__(self) -> str:
-        return f"task {self.name!r} (spawned at {shown_site(self._site)})"
 
     def __repr__(self) -> str:
         state = (
@@ -283,12 +150,17 @@ class Task(Generic[T]):
             )
 
     def end(self, why: TaskTimeout | TaskStopped, patience: float | None) -> None:
-        """Ask it to end because of `why`; after `patience` seconds (None: without limit) it is abandoned."""
-        if self._done or self._running is None:
+        """Ask it to end because of `why`; after `patience` seconds (None: without limit) it is abandoned.
+
+        One that is in its first, eager step has no handle yet: it is ended when that step is done.
+        """
+        if self._done:
             return
         self._odd = True
         if self._why is None:
             self._why = why
+        if self._running is None:
+            return
         if self._not_begun():
             self._running.cancel()
             self._settle(make_failed(self._why, None, None, 1, 0.0))
@@ -403,101 +275,24 @@ class Task(Generic[T]):
         annotate(error, f"atonce: {self}")
         self._settle(make_failed(error, None, None, 1, self._elapsed()))
 
-    # -- inside -------------------------------------------------------------------------------------------------
-
-    def _settle(self, outcome: Outcome[T]) -> None:
-        """It has ended, badly or not by itself."""
-        self._outcome = outcome
-        self._done = True
-        if not outcome.ok and not isinstance(outcome.error, TaskStopped):
-            self._failing(self.owner, outcome.error)
-        self._settled()
-
-    def _settled(self) -> None:
-        """Tell all who wait for the end."""
-        timer, callbacks = self._timer, self._callbacks
-        if timer is not None:
-            timer.cancel()
-            self._timer = None
-        if self._waiter is not None:
-            resolve(self._waiter)
-        if telemetry.handlers:
-            self._emit()
-        if callbacks is not None:
-            self._callbacks = None
-            for callback in callbacks:
-                if isinstance(callback, asyncio.Future):
-                    resolve(callback)
-                else:
-                    self._call_back(callback)
-
-    def _failing(self, owner: Owner, error: BaseException) -> None:
-        """Tell a linked owner, and see to it that a failure which nobody looks at is logged."""
-        if self._linked:
-            self._unseen = _Unseen(str(self), error)
-            if owner.child_failed(self, error):
-                self._seen()
-
-    def _over(self) -> None:
-        """Nothing of it runs any more, or nobody waits for that: the owner is free of it."""
-        callbacks = self._over_callbacks
-        self._running = None
-        self.owner.release(self)
-        if callbacks is not None:
-            self._over_callbacks = None
-            for callback in callbacks:
-                callback()
-
-    def wait(self) -> asyncio.Future[None]:
-        """A future of its own for one waiter, resolved when the task has ended."""
-        self.check_loop()
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        if self._done:
-            waiter.set_result(None)
-        else:
-            self._add_waiter(waiter)
-        return waiter
-
-    def _add_waiter(self, waiter: asyncio.Future[None]) -> None:
-        """Enter a waiter, and forget those that were cancelled."""
-        kept = [one for one in self._callbacks or () if not (isinstance(one, asyncio.Future) and one.done())]
-        self._odd = True
-        self._callbacks = [*kept, waiter]
-
     def _wait_in_thread(self, limit: float | None) -> None:
+        """Wait for the end in a plain thread; when the time runs out, end it. A loop that is closed ends nothing."""
         ended = threading.Event()
-        self.loop.call_soon_threadsafe(self.add_done_callback, lambda task: ended.set())
-        if ended.wait(limit):
-            return
-        why = TaskTimeout(f"{self} did not end within result(timeout={limit:g})", timeout=limit)
-        self.loop.call_soon_threadsafe(self.end_as_timeout, why)
-        ended.wait(1.0)
-
-    def _call_back(self, callback: Callable[[Task[T]], object]) -> None:
+        until = None if limit is None else time.monotonic() + limit
         try:
-            callback(self)
-        except Exception:
-            log.exception("a done callback of %s raised", self)
-
-    def _seen(self) -> None:
-        if self._unseen is not None:
-            self._unseen.error = None
-            self._unseen = None
-
-    def _elapsed(self) -> float:
-        return 0.0 if self.began is None else self.clock() - self.began
-
-    def _emit(self) -> None:
-        error = None if self._outcome is None or self._outcome.ok else self._outcome.error
-        event = "task.stop" if error is None else "task.exception"
-        telemetry.emit(
-            event, {"elapsed": self._elapsed()}, {"name": self.name, "id": self.id, "error": error}
-        )
-
-    def _other_loop(self) -> MisuseError:
-        return MisuseError(
-            f"{self} belongs to another event loop: await it there, or call task.result() from a plain thread"
-        )
+            self.loop.call_soon_threadsafe(self.add_done_callback, lambda task: ended.set())
+            while until is None or time.monotonic() < until:
+                left = LOOK if until is None else min(LOOK, until - time.monotonic())
+                if ended.wait(max(0.0, left)):
+                    return
+                if self.loop.is_closed():
+                    raise RuntimeError
+            why = TaskTimeout(f"{self} did not end within result(timeout={limit:g})", timeout=limit)
+            self.loop.call_soon_threadsafe(self.end_as_timeout, why)
+        except RuntimeError:
+            raise MisuseError(f"{self} can never end: its event loop is closed") from None
+        if not ended.wait(1.0):
+            raise why
 
     def _arm(self) -> None:
         """Set the timer of its time limit, which counts from its start and not from its place in a queue."""

@@ -10,13 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from atonce.cli.durations import brief
-from atonce.cli.progress import View
+from atonce.cli.progress import View, eta_of
 from atonce.cli.tally import Tally
 from atonce.cli.terminal import Terminal
-
-#: Seconds without a result after which the bar says that it waits.
-_SLOW = 3.0
 
 
 class Bar:
@@ -27,9 +23,9 @@ class Bar:
     def __init__(self, view: View, terminal: Terminal) -> None:
         self._view = view
         self._elapsed = 0.0
-        colour = None if terminal.has_colour else ""
+        self._dot = " · " if terminal.is_unicode else " | "
         self._console = Console(
-            file=sys.stderr, force_terminal=True, no_color=colour is not None, highlight=False
+            file=sys.stderr, force_terminal=True, no_color=not terminal.has_colour, highlight=False
         )
         self._live = Live(
             console=self._console,
@@ -68,16 +64,17 @@ class Bar:
             completed=tally.done,
             width=width,
             pulse=total is None,
+            complete_style="cyan",
+            finished_style="green",
+            pulse_style="cyan",
             animation_time=self._elapsed,
         )
-        eta = view.pace.eta(tally.left)
-        numbers = f"{of_total(tally)}  {view.pace.rate():,.0f}/s" + (
-            "" if eta is None else f"  eta {brief(round(eta))}"
-        )
+        numbers = f"{of_total(tally)}  {view.pace.rate():,.0f}/s{eta_of(view)}"
         grid = Table.grid(padding=(0, 1, 0, 0))
         grid.add_row(Text(view.verb, style="bold"), bar, Text(numbers, no_wrap=True))
         return Group(
-            grid, Text("      " + " · ".join(self._counts()), style="dim", no_wrap=True, overflow="ellipsis")
+            grid,
+            Text("      " + self._dot.join(self._counts()), style="dim", no_wrap=True, overflow="ellipsis"),
         )
 
     def _counts(self) -> list[str]:

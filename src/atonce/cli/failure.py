@@ -39,7 +39,7 @@ _ADVICE: Final = {
 def cancelled(host: str | None) -> Failure:
     """What is recorded of an item that was running when the run was stopped."""
     return Failure(
-        "cancelled", "CancelledError", "stopped while it ran", "cancelled: were running", host=host
+        "cancelled", "CancelledError", "stopped while it ran", "cancelled while running", host=host
     )
 
 

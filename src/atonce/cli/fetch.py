@@ -24,7 +24,7 @@ from atonce.cli.options import (
     shown_value,
     written_again,
 )
-from atonce.cli.terminal import visible
+from atonce.cli.terminal import visible, without_credentials
 
 EPILOG: Final = """\b
 Examples:
@@ -53,10 +53,22 @@ write, 75 --deadline, 130 Ctrl-C, 143 SIGTERM.
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 @click.option(
-    "-j", "--jobs", type=JOBS, default=50, show_default=True, envvar="ATONCE_JOBS", help="Requests at a time."
+    "-j",
+    "--jobs",
+    type=JOBS,
+    metavar="N",
+    default=50,
+    show_default=True,
+    envvar="ATONCE_JOBS",
+    help="Requests at a time.",
 )
 @click.option(
-    "--per-host", type=JOBS, default=6, show_default=True, help="Requests at a time to one host and port."
+    "--per-host",
+    type=JOBS,
+    metavar="N",
+    default=6,
+    show_default=True,
+    help="Requests at a time to one host and port.",
 )
 @click.option(
     "--rate", type=RATE, metavar="N/s|N/m|N/h", help="Requests that start in a time, evenly spread."
@@ -70,7 +82,12 @@ write, 75 --deadline, 130 Ctrl-C, 143 SIGTERM.
     help="For each attempt, to the last byte; or none.",
 )
 @click.option(
-    "--retries", type=COUNT, default=2, show_default=True, help="Further attempts where those may help."
+    "--retries",
+    type=COUNT,
+    metavar="N",
+    default=2,
+    show_default=True,
+    help="Further attempts where those may help.",
 )
 @click.option(
     "--deadline", type=DURATION, metavar="DUR", help="Stop the whole run then; what is left is not failed."
@@ -141,7 +158,7 @@ def fetch(ctx: click.Context, /, urls: tuple[str, ...], source: str | None, **op
     plan = FetchPlan(headers=tuple(headers_of(options.pop("headers"))), **options)
     items = inputs.choose(urls, source)
     try:
-        return run_fetch(plan, items, lambda: next_steps(ctx, source, plan.output))
+        return run_fetch(plan, items, lambda why: next_steps(ctx, why, items.path, plan.output))
     finally:
         items.close()
 
@@ -162,9 +179,14 @@ def headers_of(written: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name.strip(), value.strip()
 
 
-def next_steps(ctx: click.Context, source: str | None, output: str | None) -> list[tuple[str, str]]:
-    """Commands that go on from here: the failed ones again, into a file of their own."""
+def next_steps(ctx: click.Context, why: str, source: str | None, output: str | None) -> list[tuple[str, str]]:
+    """The command that goes on from here: the failed ones into a file of their own, or all of it once more."""
     if output is None or output == inputs.STDIN or not Path(output).is_file():
         return []
-    again = written_again(ctx, ["-o", next_name(output)], without=("source", "output", "overwrite"))
-    return [("again", f"jq -r 'select(.ok==false).in' {shlex.quote(visible(output))} | {again}")]
+    if why == "finished":
+        again = written_again(ctx, ["-o", next_name(output)], without=("source", "output", "overwrite"))
+        return [("again", f"jq -r 'select(.ok==false).in' {shlex.quote(visible(output))} | {again}")]
+    if source == inputs.STDIN:
+        return []
+    urls = [without_credentials(url) for url in ctx.params["urls"]]
+    return [("start over", written_again(ctx, [*urls, "--overwrite"], without=("overwrite",)))]

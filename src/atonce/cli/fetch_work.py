@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from atonce.cli.progress import Progress, View, choose
 from atonce.cli.tally import Failure, Tally
 from atonce.cli.terminal import Terminal
 from atonce.cli.watch import Intake, Item, Watch
-from atonce.cli.work import Plan, Work, perform
+from atonce.cli.work import NextSteps, Plan, Work, perform
 from atonce.http.many import fetch_stream
 from atonce.http.response import Response
 
@@ -93,7 +92,7 @@ class FetchVerb:
         return described(error, item.host, self._plan.timeout, self._plan.max_bytes)
 
 
-def run_fetch(plan: FetchPlan, source: Input, next_steps: Callable[[], Sequence[tuple[str, str]]]) -> int:
+def run_fetch(plan: FetchPlan, source: Input, next_steps: NextSteps) -> int:
     """Fetch all that `source` has, and give the exit code."""
     terminal = Terminal.here()
     jobs = room_for(plan.jobs)
@@ -127,7 +126,7 @@ def _stream(plan: FetchPlan, intake: Intake, jobs: int) -> Stream[Response]:
             max_bytes=plan.max_bytes,
             ok=plan.ok,
         )
-    except (TypeError, ValueError, ModuleNotFoundError) as error:
+    except (TypeError, ValueError) as error:
         raise Refusal(str(error)) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +13,7 @@ import click
 
 from atonce._model.options import Rate
 from atonce.cli import durations
-from atonce.cli.record import without_credentials
-from atonce.cli.terminal import visible
+from atonce.cli.terminal import visible, without_credentials
 
 MOST: Final = 10**6
 _SECRET: Final = re.compile(
@@ -54,12 +54,18 @@ def _rate(text: str) -> Rate:
     return found
 
 
+def _whole(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= MOST):
+        raise ValueError(f"{visible(text)!r} is no whole number from {least} to {MOST}, e.g. {max(least, 4)}")
+    return int(text)
+
+
 DURATION: Final = Written("duration", durations.seconds)
 DURATION_OR_NONE: Final = Written("duration", durations.seconds, none="none")
 SIZE: Final = Written("size", durations.size)
 RATE: Final = Written("rate", _rate)
-JOBS: Final = click.IntRange(1, MOST)
-COUNT: Final = click.IntRange(0, MOST)
+JOBS: Final = Written("count", partial(_whole, least=1))
+COUNT: Final = Written("count", partial(_whole, least=0))
 
 
 class VerbCommand(click.Command):

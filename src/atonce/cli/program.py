@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import click
 
 from atonce.cli.fetch import fetch
@@ -12,6 +10,8 @@ from atonce.cli.fetch import fetch
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         click.echo(f"atonce {version('atonce')}")
     except PackageNotFoundError:

@@ -175,14 +175,18 @@ def next_beat(elapsed: float) -> float:
 def beat(view: View) -> str:
     """One line of progress, without its time."""
     tally, pace = view.tally, view.pace
-    eta = pace.eta(tally.left)
-    parts = [f"{view.verb}  {counted(tally)}", f"{pace.rate():,.0f}/s"]
-    if eta is not None:
-        parts.append(f"eta {brief(round(eta))}")
+    parts = [f"{view.verb}  {counted(tally)}", f"{pace.rate():,.0f}/s{eta_of(view)}"]
     parts.append(f" running {view.running()}  failed {tally.failed:,}")
     if tally.retries:
         parts.append(f"retried {tally.retries:,}")
     return "  ".join(parts)
+
+
+def eta_of(view: View) -> str:
+    """How long it will take, in whole seconds; nothing when nobody can say."""
+    left = view.tally.left
+    eta = view.pace.eta(left)
+    return f"  eta {brief(max(1, round(eta)))}" if left and eta is not None else ""
 
 
 def last_beat(view: View, elapsed: float, why: str) -> str:

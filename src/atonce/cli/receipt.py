@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from atonce.cli.durations import brief, bytes_shown, latency
 from atonce.cli.tally import Group, Tally
+from atonce.cli.terminal import Signs
 
 #: Gives a text a colour, or leaves it as it is: `paint("3 failed", "red")`.
 Paint = Callable[[str, str], str]
 
 _MOST_GROUPS = 12
 _SHARE = 0.6
+#: Fewer times than these have no percentiles worth the name.
+_ENOUGH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +29,11 @@ class Ending:
     next: Sequence[tuple[str, str]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """The signs of a receipt, for terminals that have them and for those that do not."""
-
-    good: str = "✓"
-    bad: str = "✗"
-    stopped: str = "■"
-    arrow: str = "→"
-
-    @classmethod
-    def ascii(cls) -> Signs:
-        """Plain words and letters."""
-        return cls("ok:", "failed:", "stopped:", "->")
-
-
 def lines(tally: Tally, ending: Ending, signs: Signs, paint: Paint, width: int = 80) -> Iterator[str]:
     """The receipt, line by line, each as wide as it may be where an example or a host has to be cut."""
+    if not tally.done and ending.why == "finished":
+        yield "nothing to do: the input has no items"
+        return
     yield _first(tally, ending, signs, paint)
     if tally.times.count:
         yield _times(tally, width)
@@ -81,9 +72,10 @@ def _why(why: str) -> str:
 
 
 def _times(tally: Tally, width: int) -> str:
-    quantiles = "   ".join(f"p{q} {latency(tally.times.quantile(q / 100))}" for q in (50, 95, 99))
+    times = tally.times
+    quantiles = [f"p{q} {latency(times.quantile(q / 100))}" for q in (50, 95, 99) if times.count >= _ENOUGH]
     span, item = tally.slowest
-    start = f"  {quantiles}   slowest ok {latency(span)}"
+    start = "  " + "   ".join([*quantiles, f"slowest ok {latency(span)}"])
     return f"{start}  {cut(item, width - len(start) - 2)}"
 
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 VERSION: Final = 1
 
-_USERINFO: Final = re.compile(r"//[^/?#]*@")
 #: What JSON leaves as it is and a terminal or a line reader does not: C1 controls, separators, direction marks.
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -86,11 +85,6 @@ def encode(row: Mapping[str, Any]) -> bytes:
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
-
-
-def without_credentials(item: str) -> str:
-    """An item without the user and the password that a URL may have."""
-    return _USERINFO.sub("//", item, count=1) if "@" in item else item
 
 
 def instant(now: float) -> str:

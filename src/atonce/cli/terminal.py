@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from atonce.cli.receipt import Signs
-
 _COLOURS: Final = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
+#: Columns of what is not a terminal.
+LOG_WIDTH: Final = 160
+_USERINFO: Final = re.compile(r"//[^/?#]*@")
 _DUMB: Final = ("dumb", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The signs of a receipt, for terminals that have them and for those that do not."""
+
+    good: str = "✓"
+    bad: str = "✗"
+    stopped: str = "■"
+    arrow: str = "→"
+
+    @classmethod
+    def ascii(cls) -> Signs:
+        """Plain words and letters."""
+        return cls("ok:", "failed:", "stopped:", "->")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,15 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns now; what is not a terminal gets lines as long as a log takes them."""
-        return shutil.get_terminal_size().columns if self.is_tty else 160
+        if not self.is_tty:
+            return LOG_WIDTH
+        given = os.environ.get("COLUMNS", "")
+        if given.isdigit() and int(given):
+            return int(given)
+        try:
+            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     @property
     def signs(self) -> Signs:
@@ -78,3 +102,12 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def without_credentials(text: str) -> str:
+    """A URL (or another text) without the user and the password that it may have.
+
+    >>> without_credentials("https://ann:secret@example.com/")
+    'https://example.com/'
+    """
+    return _USERINFO.sub("//", text, count=1) if "@" in text else text

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from atonce._runtime import telemetry
-from atonce.cli.record import Keys, without_credentials
+from atonce.cli.record import Keys
+from atonce.cli.terminal import without_credentials
 
 _NO_LIMIT = 10**9
 

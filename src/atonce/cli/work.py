@@ -25,6 +25,8 @@ from atonce.cli.watch import Intake, Item, Watch
 
 #: Seconds between two times that the records are brought to the disk.
 SYNC = 1.0
+#: Gives the commands that go on from a run, by why it ended.
+NextSteps = Callable[[str], Sequence[tuple[str, str]]]
 
 
 class Unfit(Exception):
@@ -216,7 +218,7 @@ def _failed_line(item: Item, failure: Failure, span: float, attempts: int) -> by
     return record.encode(record.failed_row(item.i, item.key, item.shown, failure.record(), span, attempts))
 
 
-def perform(work: Work, terminal: Terminal, next_steps: Callable[[], Sequence[tuple[str, str]]]) -> int:
+def perform(work: Work, terminal: Terminal, next_steps: NextSteps) -> int:
     """Run `work` on a loop of its own, show its receipt, and give the exit code."""
     plan, tally = work.plan, work.tally
     why = "lost"
@@ -234,13 +236,11 @@ def perform(work: Work, terminal: Terminal, next_steps: Callable[[], Sequence[tu
     return code_of(why, tally.failed)
 
 
-def _show_receipt(
-    work: Work, why: str, terminal: Terminal, next_steps: Callable[[], Sequence[tuple[str, str]]]
-) -> None:
+def _show_receipt(work: Work, why: str, terminal: Terminal, next_steps: NextSteps) -> None:
     tally, output = work.tally, work.output
     if why == "finished":
         tally.total = tally.done
-    steps = next_steps() if tally.failed else ()
+    steps = next_steps(why) if tally.failed or why != "finished" else ()
     ending = receipt.Ending(work.elapsed, why, output.name, output.size if output.name else None, steps)
     for line in receipt.lines(tally, ending, terminal.signs, terminal.paint, terminal.width):
         say(line)
