@@ -133,12 +133,16 @@ def main() -> None:
     sections: list[Section] = []
     for size in (2_000, 100_000):
         with server(size) as base:
-            title = f"CPU of the client, {items:,} loopback URLs of {size:,} bytes, {BOUND} at once"
+            job = f"{items:,} loopback URLs of {size:,} bytes, {BOUND} at once"
             cpu = contenders(time.process_time, base)
             wall = contenders(time.perf_counter, base)
-            sections.append(measure(title, cpu, given, items=items, targets=goal, unit="us of CPU a URL"))
+            sections.append(
+                measure(
+                    f"CPU of the client, {job}", cpu, given, items=items, targets=goal, unit="us of CPU a URL"
+                )
+            )
             if size == 2_000:
-                sections.append(measure("The same, time gone by", wall, given, items=items, unit="us a URL"))
+                sections.append(measure(f"Time gone by, {job}", wall, given, items=items, unit="us a URL"))
     finish("fetch", sections, given)
 
 

@@ -60,7 +60,7 @@ def main() -> None:
             for module in modules
         ]
         contenders.append(Contender("asyncio itself", fresh(ASYNCIO, folder)))
-        items = given.count(3)
+        items = 1 if given.quick else 3
         title = "Import after asyncio, compiled modules present"
         section = measure(title, contenders, given, items=items, unit="ms", ceiling=30.0, warmup=1)
     finish("import_time", [section], given)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import Row, Section, section_of, table
+from harness import SUBJECT, Row, Section, section_of, table
 
 INTRO = """# Results
 
@@ -113,10 +113,10 @@ def targets(found: Found) -> list[str]:
 
 
 def others_win(found: Found) -> list[str]:
-    """Every table's contenders that take less than atonce."""
+    """Every table's contenders that take less than atonce; its own other forms are no others."""
     lines: dict[str, list[str]] = {}
     for run, section, row, ratio in compared(found):
-        if ratio > 1:
+        if ratio > 1 and not row.name.startswith(SUBJECT):
             note = f", {row.note}" if row.note else ""
             title = f"{section.title} ({run['topic']}, {run['python'].split()[-1]})"
             lines.setdefault(title, []).append(f"{row.name} (atonce takes {ratio:.2f} times as much{note})")

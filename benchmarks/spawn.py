@@ -111,7 +111,7 @@ def main() -> None:
     ]
     sections = [
         measure("Start and await one no-op coroutine", contenders(), given, items=items, targets=targets),
-        measure("The same with one suspension", suspended, given, items=items),
+        measure("Start and await one coroutine that suspends once", suspended, given, items=items),
     ]
     finish("spawn", sections, given)
 

@@ -235,7 +235,7 @@ def main() -> None:
             targets=ordered_targets,
         ),
         measure(
-            "The same with one suspension an item",
+            "Ordered stream of coroutines that suspend once, bound 100",
             contenders(suspending, "stream_suspending"),
             given,
             items=items,

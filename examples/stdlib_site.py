@@ -7,6 +7,7 @@ slow, busy or broken is decided by their names, so that every visit meets the sa
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
-LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib2to3", "turtledemo", "__pycache__"}
+LEFT_OUT = {
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "idle_test",
+    "idlelib",
+    "lib2to3",
+    "turtledemo",
+    "__pycache__",
+}
 GHOSTS = ("asyncio/telepathy.py", "concurrent/hopes.py", "this_page_moved.py")
 
 
@@ -91,7 +102,7 @@ async def until_stdin_ends() -> None:
     """Wait until nobody holds the other end of standard input."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_reader(0, lambda: None if sys.stdin.buffer.raw.read(1) else ended.set())
+    loop.add_reader(0, lambda: None if os.read(0, 1) else ended.set())
     await ended.wait()
     loop.remove_reader(0)
 

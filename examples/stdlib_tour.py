@@ -45,9 +45,12 @@ def survey(page: Response) -> Module:
     """Parse one page: work for the CPU, in a plain function, which atonce runs in a thread."""
     nodes = list(ast.walk(ast.parse(page.body)))
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    imported |= {
+        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }
+    path = urlsplit(page.url).path.strip("/").removesuffix(".py")
     return Module(
-        name=urlsplit(page.url).path.strip("/").removesuffix(".py").removesuffix("/__init__").replace("/", "."),
+        name=path.removesuffix("/__init__").replace("/", "."),
         lines=page.body.count(b"\n"),
         functions=sum(isinstance(node, ast.FunctionDef) for node in nodes),
         coroutines=sum(isinstance(node, ast.AsyncFunctionDef) for node in nodes),
@@ -66,10 +69,9 @@ async def main_tour(limit: int | None) -> None:
     library_report(modules)
 
 
-async def main_urls(path: Path) -> None:
+async def main_urls(path: Path, lines: list[str]) -> None:
     """The same for the user's own URLs: no parsing, but what came back."""
-    urls = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    urls = [url for url in urls if url and not url.startswith("#")]
+    urls = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     show = Show("fetch", f"{len(urls)} URLs of {path}", len(urls))
     answers = fetch_stream(urls, max_concurrency=32, timeout=10.0, retry=3, ordered=False)
     pages = [page async for page in show.good(answers)]
@@ -78,12 +80,17 @@ async def main_urls(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("urls", nargs="?", type=Path, help="a file of URLs, one a line")
     parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     try:
-        asyncio.run(main_urls(asked.urls) if asked.urls else main_tour(asked.limit))
+        if asked.urls:
+            asyncio.run(main_urls(asked.urls, asked.urls.read_text(encoding="utf-8-sig").splitlines()))
+        else:
+            asyncio.run(main_tour(asked.limit))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except OSError as error:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from rich.console import Console
@@ -29,14 +30,15 @@ class Show:
     def __init__(self, verb: str, what: str, total: int) -> None:
         self._terminal = Terminal.here()
         self._tally = Tally(total)
-        view = View(verb, self._tally)
-        self._progress = choose("auto", view, self._terminal, quiet=False, records_on_screen=False)
+        self._view = View(verb, self._tally)
+        self._progress = choose("auto", self._view, self._terminal, quiet=False, records_on_screen=False)
         self._began = time.monotonic()
         self._elapsed = 0.0
         say(f"{verb}: {what}")
 
     async def good(self, answers: Stream[Response]) -> AsyncIterator[Response]:
         """Pass the good answers on; count these and the failures."""
+        self._view.running = lambda: answers.statistics().running
         self._progress.start()
         ticking = spawn(self._tick)
         try:
@@ -50,12 +52,14 @@ class Show:
             self._progress.stop(self._elapsed, "finished")
 
     def _counted(self, answer: Outcome[Response]) -> TypeGuard[Ok[Response]]:
+        """Count one outcome; True when it is a good one."""
         url = visible(without_credentials(str(answer.input)))
         if answer.ok:
             self._tally.well(url, answer.elapsed, answer.attempts)
         else:
             failure = described(answer.error, host_of(url), timeout=None, max_bytes=None)
-            self._tally.badly(url, failure, answer.attempts)
+            advice = "" if failure.advice.startswith("--") else failure.advice  # options of the program
+            self._tally.badly(url, replace(failure, advice=advice), answer.attempts)
         return answer.ok
 
     async def _tick(self) -> None:
@@ -74,15 +78,15 @@ class Show:
 def library_report(modules: list[Module]) -> None:
     """What there is in the modules of a library."""
     console = Console(highlight=False)
-    counts = {
-        "modules": len(modules),
-        "lines": sum(module.lines for module in modules),
-        "functions": sum(module.functions for module in modules),
-        "async functions": sum(module.coroutines for module in modules),
-        "classes": sum(module.classes for module in modules),
-    }
+    lines, classes = sum(module.lines for module in modules), sum(module.classes for module in modules)
+    functions, coroutines = (
+        sum(getattr(module, name) for module in modules) for name in ("functions", "coroutines")
+    )
     console.print()
-    console.print("   ".join(f"[bold]{count:,}[/] {name}" for name, count in counts.items()))
+    console.print(
+        f"[bold]{len(modules):,}[/] modules   [bold]{lines:,}[/] lines   [bold]{classes:,}[/] classes   "
+        f"[bold]{functions:,}[/] functions, [bold]{coroutines:,}[/] async"
+    )
     console.print()
     longest = sorted(modules, key=lambda module: (-module.lines, module.name))[:8]
     imported = Counter(name for module in modules for name in module.imports).most_common()

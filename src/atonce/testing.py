@@ -58,13 +58,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
     def _run_once(self) -> None:
-        ready: Any = self._ready  # type: ignore[attr-defined]  # asyncio's own queue; the one place to shuffle
+        ready: Any = vars(self)["_ready"]  # asyncio's own queue; the one place to shuffle
         if self._dice is not None and len(ready) > 1:
             handles = list(ready)
             self._dice.shuffle(handles)
             ready.clear()
             ready.extend(handles)
-        super()._run_once()  # type: ignore[misc]  # the step that every asyncio loop is made of
+        super()._run_once()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # every asyncio loop has it
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int | None = None) -> T:
@@ -95,7 +95,7 @@ class FakeBackend:
         shares_memory=True,
         default_concurrency=32,
         patience=None,
-        ticks=2,
+        turns=3,
     )
 
     def __init__(self, delay: Callable[[tuple[Any, ...]], float] = lambda args: 0.0) -> None:

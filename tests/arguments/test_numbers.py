@@ -321,18 +321,18 @@ NAMED = [(face, name) for face in FACES for name, thing in callables(FACES[face]
 
 
 @pytest.mark.parametrize(("face", "name"), NAMED)
-@pytest.mark.parametrize("value", ["", "x" * 201, "line\nbreak", "\x1b[31m", "nul\0", 5, b"bytes", True, ["a"]])
-def test_a_name_that_would_break_a_log_line_is_refused(face: str, name: str, value: Any) -> None:
+def test_a_name_that_would_break_a_log_line_is_refused(face: str, name: str) -> None:
     witness = Witness()
-    with pytest.raises((ValueError, TypeError), match="name is "):
-        attempt(FACES[face], name, witness, name=value)
+    for value in ("", "x" * 201, "line\nbreak", "\x1b[31m", "nul\0", 5, b"bytes", True, ["a"]):
+        with pytest.raises((ValueError, TypeError), match="name is "):
+            attempt(FACES[face], name, witness, name=value)
     assert witness.calls == 0
 
 
 @pytest.mark.parametrize(("face", "name"), NAMED)
-@pytest.mark.parametrize("value", ["a", "x" * 200, "größer als 3 µs", "名前", None])
-def test_printable_names_are_taken(face: str, name: str, value: Any) -> None:
-    attempt(FACES[face], name, Witness(), name=value)
+def test_printable_names_are_taken(face: str, name: str) -> None:
+    for value in ("a", "x" * 200, "größer als 3 µs", "名前", None):
+        attempt(FACES[face], name, Witness(), name=value)
 
 
 KEYWORDS = [

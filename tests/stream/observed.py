@@ -181,8 +181,10 @@ class Watched:
                 await pause(self.plan.source.pause)
                 yield self.pull(item, number)
         finally:
-            await pause(self.plan.source.cleanup)
-            self.input_open = False
+            try:
+                await pause(self.plan.source.cleanup)
+            finally:
+                self.input_open = False
 
     def source(self) -> Any:
         kind = self.plan.source.kind
@@ -438,6 +440,7 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
     first = plan.cancel_turn or loop.turns
     loop.on_turn = on_turn
     await asyncio.wait([consumer])
+    loop.on_turn = None
     if not consumer.cancelled():
         consumer.result()
     assert consumer.cancelling() == cancels, "cancels are not balanced"
@@ -447,7 +450,6 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
         for _ in range(FEW_TICKS):
             await asyncio.sleep(0)
         watched.check_gone()
-    loop.on_turn = None
     watched.is_watching = False
     watched.check_outcomes()
     is_complete = plan.end == "drain" or (plan.end == "cancel" and not cancels)

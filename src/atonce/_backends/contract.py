@@ -15,7 +15,7 @@ class Capabilities:
 
     `stops` says when a timeout or a stop takes effect: at the next await, when the function looks (`asked`), or at
     once (`killed`). `ends` is False where the work may go on after it was given up. `patience` is how many seconds a
-    stopped task is waited for before it is abandoned (None: the grace of its owner). `ticks` is how many turns of the
+    stopped task is waited for before it is abandoned (None: the grace of its owner). `turns` is how many turns of the
     loop a timed-out task gets to end by itself before its place is free again.
     """
 
@@ -25,7 +25,7 @@ class Capabilities:
     shares_memory: bool
     default_concurrency: int
     patience: float | None
-    ticks: int
+    turns: int
 
 
 class Receiver(Protocol):
@@ -38,12 +38,15 @@ class Receiver(Protocol):
 
     def returned(self, value: Any) -> None:
         """The call returned, and is over."""
+        ...
 
     def gave(self, value: Any) -> None:
         """A plain function returned what may be an awaitable, to be awaited on the owner's loop before all is over."""
+        ...
 
     def raised(self, error: BaseException) -> None:
         """The call raised, and is over; `CancelledError` when it was cancelled."""
+        ...
 
 
 class Running(Protocol):
@@ -51,6 +54,7 @@ class Running(Protocol):
 
     def cancel(self) -> object:
         """Ask for its end; what that means is in the capabilities. Safe to repeat."""
+        ...
 
 
 class Desk(Protocol):
@@ -66,21 +70,27 @@ class Desk(Protocol):
 
     def take(self) -> tuple[int, Any] | None:
         """The next (index, item) to run now, or None: then `wake` is called when there may be one."""
+        ...
 
     def may_take_more(self) -> bool:
         """Whether one more lane would find a free place."""
+        ...
 
     def returned(self, index: int, item: Any, value: Any, began: float, ended: float) -> None:
         """An attempt at an item returned."""
+        ...
 
     def raised(self, index: int, item: Any, error: BaseException, began: float, ended: float) -> None:
         """An attempt at an item failed."""
+        ...
 
     def timed_out(self, index: int, *, abandoned: bool) -> BaseException:
         """The error for an item whose time is up."""
+        ...
 
     def arm(self, began: float) -> None:
         """An item with a time limit runs since `began`."""
+        ...
 
 
 class Lanes(Protocol):
@@ -88,27 +98,35 @@ class Lanes(Protocol):
 
     def wake(self) -> None:
         """There may be something to take."""
+        ...
 
     def running(self) -> list[tuple[float, Any]]:
         """The (start, key) of all that runs now and has a time limit."""
+        ...
 
     def still(self, began: float, key: Any) -> bool:
         """Whether that very attempt is still running."""
+        ...
 
     def find(self, index: int) -> Any:
         """The key of the item with `index`, or None when it does not run."""
+        ...
 
     def expire(self, key: Any) -> None:
         """The time of `key` ran out: end it, and tell the desk `TaskTimeout`."""
+        ...
 
     def stop(self) -> None:
         """Take nothing more, and ask all that runs to end."""
+        ...
 
     def is_over(self) -> bool:
         """Whether nothing runs any more."""
+        ...
 
     def abandon(self) -> int:
         """Give up on what still runs; gives how many."""
+        ...
 
 
 class Backend(Protocol):
@@ -125,6 +143,8 @@ class Backend(Protocol):
         to: Receiver,
     ) -> Running:
         """Start one call; `context` None means a copy of the current one."""
+        ...
 
     def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> Lanes:
         """Serve a stream; `over()` is called when, after a stop, nothing runs any more."""
+        ...

@@ -11,8 +11,8 @@ from typing import Any
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.loop_lanes import LoopLanes, on_the_loop
 
-_EAGER = sys.version_info >= (3, 12)
-_DEEPEST_EAGER = 16
+#: How many eager starts may lie within each other on the stack; a deeper one waits for its turn of the loop.
+DEEPEST_EAGER = 16
 _depth = 0
 
 
@@ -29,7 +29,7 @@ class LoopBackend:
         shares_memory=True,
         default_concurrency=100,
         patience=None,
-        ticks=2,
+        turns=3,
     )
 
     def start(
@@ -42,15 +42,15 @@ class LoopBackend:
     ) -> Running:
         """Start a task; from Python 3.12 on its first step runs before this returns, unless nested too deep."""
         global _depth
-        loop = to.loop
         steps = run_call(to, fn if is_async else on_the_loop(fn), args)
+        loop = to.loop
         if loop.get_task_factory() is not None:
             return loop.create_task(steps, context=context)
-        if not _EAGER or _depth >= _DEEPEST_EAGER:
+        if sys.version_info < (3, 12) or _depth >= DEEPEST_EAGER:
             return Task(steps, loop=loop, context=context)
         _depth += 1
         try:
-            return Task(steps, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12+
+            return Task(steps, loop=loop, context=context, eager_start=True)
         finally:
             _depth -= 1
 

@@ -7,16 +7,20 @@ import gc
 import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
 from atonce._backends.contract import Desk
 from atonce._model.errors import TaskStopped
 from atonce._runtime.owner import end_of_item, task_owners
+from atonce._runtime.waiting import after_turns
 
 #: Seconds that items which never suspend may take together before other tasks of the loop get their turn.
 SLICE = 0.001
 #: How many others a lane calls when it comes on duty and there is more to take.
 CALLS = 2
+#: How many turns of the loop a cancelled item gets to end before its place is given to another.
+TURNS = 3
 
 
 def on_the_loop(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -130,7 +134,7 @@ class LoopLanes:
             if desk.timeout is not None:
                 desk.arm(now)
             desk.current = lane
-            failure = None
+            value = failure = None
             try:
                 value = await fn(item)
             except BaseException as error:
@@ -199,7 +203,7 @@ class LoopLanes:
         lane.expired = True
         assert lane.task is not None
         lane.task.cancel()
-        self._loop.call_soon(self._loop.call_soon, self._loop.call_soon, self._detach, lane, lane.index)
+        after_turns(self._loop, TURNS, partial(self._detach, lane, lane.index))
 
     def _detach(self, lane: Lane, index: int) -> None:
         if not lane.expired or lane.index != index or lane.detached:

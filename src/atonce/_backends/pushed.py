@@ -22,7 +22,7 @@ class _Item:
         self.index = index
         self.item = item
         self.began: float | None = None
-        self.clock = lanes.desk.clock
+        self.clock: Callable[[], float] = lanes.desk.clock
         self.loop = lanes.loop
         self.running: Running | None = None
         self.awaiting: asyncio.Task[Any] | None = None

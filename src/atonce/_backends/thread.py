@@ -149,7 +149,7 @@ class ThreadBackend:
         shares_memory=True,
         default_concurrency=32,
         patience=PATIENCE,
-        ticks=0,
+        turns=0,
     )
 
     def __init__(self, *, max_threads: int = MOST_THREADS) -> None:

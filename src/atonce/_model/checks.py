@@ -29,7 +29,7 @@ def seconds(name: str, value: object, *, zero: bool = False, none: bool = False)
     try:
         number = float(value)
     except OverflowError:
-        number = math.inf if value > 0 else -math.inf
+        number = -math.inf if str(value).startswith("-") else math.inf
     least = "0 or more" if zero else "above 0"
     if math.isnan(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} is a number of seconds {least}, e.g. {name}=1.5; got {shown(value)}")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Reads a clock in seconds."""
+
+    def __call__(self) -> float: ...
+
 
 #: Loop types seen so far, and whether their clock is `time.monotonic`.
 _plain: dict[type, bool] = {}
 
 
-def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+def clock_of(loop: asyncio.AbstractEventLoop) -> Clock:
     """Give the function that reads `loop`'s clock.
 
     asyncio's own loops read `time.monotonic` through a method; calling it directly halves the price of a reading.

@@ -13,27 +13,16 @@ from typing import Any, Protocol
 
 from atonce._model.errors import TaskStopped
 from atonce._runtime.owner import GRACE
+from atonce._runtime.waiting import resolve, wait_for_end
 
 #: Iterables whose iterators are C code over memory: pulling from them never blocks.
-_INSTANT = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
-_INSTANT_ITERATORS = tuple(
-    type(iter(one))
-    for one in (
-        [],
-        (),
-        range(0),
-        range(10**30),
-        "",
-        "\xe9",
-        b"",
-        bytearray(),
-        {},
-        {}.values(),
-        {}.items(),
-        set(),
-        deque(),
-    )
-) + (itertools.count, itertools.repeat, type({}.keys()), type({}.values()), type({}.items()))
+_SAMPLES: tuple[Iterable[object], ...] = (
+    *([], (), range(0), range(10**30), "", "\xe9", b"", bytearray(), set(), frozenset(), deque()),
+    *({}, {}.keys(), {}.values(), {}.items()),
+)
+_INSTANT = frozenset(
+    [*(type(iter(one)) for one in _SAMPLES), *map(type, _SAMPLES), itertools.count, itertools.repeat]
+)
 
 
 class NothingYet(Exception):
@@ -52,8 +41,18 @@ class Feed(Protocol):
     def close(self) -> None:
         """Pull no more, and close the input; safe to repeat."""
 
-    async def closed(self) -> None:
-        """Wait until the input is closed."""
+    async def closed(self) -> asyncio.CancelledError | None:
+        """Wait until the input is closed, within a bound; gives a cancel that came meanwhile."""
+
+
+async def _wait_done(what: asyncio.Future[None], grace: float) -> asyncio.CancelledError | None:
+    """Wait until `what` is done, at most `grace` seconds; a cancel does not cut the wait short."""
+
+    def subscribe(ended: asyncio.Future[None]) -> None:
+        what.add_done_callback(lambda _: resolve(ended))
+
+    _, cancelled = await wait_for_end(what.done, subscribe, grace)
+    return cancelled
 
 
 class InstantFeed:
@@ -139,12 +138,12 @@ class AsyncFeed(_Buffered):
             self._items.clear()
             self._task.cancel()
 
-    async def closed(self) -> None:
-        if not self._task.done():
-            await asyncio.wait([self._task], timeout=GRACE)
+    async def closed(self) -> asyncio.CancelledError | None:
+        return await _wait_done(self._task, GRACE)
 
     async def _pull(self) -> None:
         iterator = None
+        ended: BaseException = StopIteration()
         try:
             iterator = aiter(self._source)
             while not self._closing:
@@ -155,29 +154,31 @@ class AsyncFeed(_Buffered):
                 self._pulled += 1
                 self._tell()
         except StopAsyncIteration:
-            self._ended = StopIteration()
+            pass
         except asyncio.CancelledError:
-            self._ended = TaskStopped("the input was cancelled")
+            ended = TaskStopped("the input was cancelled")
         except BaseException as error:
-            self._ended = error
+            ended = error
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
         finally:
-            await self._close_source(iterator)
+            broken = await self._close_source(iterator)
+            self._ended = broken if broken is not None and isinstance(ended, StopIteration) else ended
             self._hungry = True
             self._tell()
 
-    async def _close_source(self, iterator: Any) -> None:
+    async def _close_source(self, iterator: Any) -> Exception | None:
+        """Close it, and give what that raised."""
         aclose = getattr(iterator, "aclose", None)
         if aclose is None:
-            return
+            return None
         try:
             await aclose()
         except (asyncio.CancelledError, StopAsyncIteration, RuntimeError):
-            return
+            return None
         except Exception as error:
-            if self._ended is None or isinstance(self._ended, (StopIteration, TaskStopped)):
-                self._ended = error
+            return error
+        return None
 
     def _tell(self) -> None:
         if self._hungry:
@@ -211,10 +212,9 @@ class ThreadFeed(_Buffered):
         self._items.clear()
         self._room.set()
 
-    async def closed(self) -> None:
+    async def closed(self) -> asyncio.CancelledError | None:
         """Wait until the thread is done; one that is blocked in the input is given a moment and then left."""
-        if not self._over.done():
-            await asyncio.wait([self._over], timeout=0.1)
+        return await _wait_done(self._over, 0.1)
 
     def _pull(self) -> None:
         iterator = None
@@ -269,6 +269,6 @@ def feed_of(
     """Choose how to pull from `items`: async, in place (memory, or `inline`), else in a thread."""
     if isinstance(items, AsyncIterable):
         return AsyncFeed(items, wake, limit, context)
-    if type(items) in _INSTANT or type(items) in _INSTANT_ITERATORS or inline:
+    if type(items) in _INSTANT or inline:
         return InstantFeed(iter(items))
     return ThreadFeed(items, wake, limit, context)

@@ -15,7 +15,7 @@ from atonce._runtime.waiting import resolve, wait_for_end
 
 #: The current asyncio task of a loop. Before 3.12 `asyncio.current_task` is Python over this dict.
 current_task: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None] = (
-    asyncio.current_task if sys.version_info >= (3, 12) else asyncio.tasks._current_tasks.get
+    asyncio.current_task if sys.version_info >= (3, 12) else getattr(asyncio.tasks, "_current_tasks").get  # noqa: B009  # 3.11 only, and unknown to type checkers
 )
 
 GRACE = 5.0
@@ -110,7 +110,7 @@ class TaskOwner(Owner):
 scope_var: ContextVar[Owner | None] = ContextVar("atonce_scope", default=None)
 
 #: Owners by asyncio task; a lane looks here after each item, so it is a plain dict.
-task_owners: dict[asyncio.Task[Any], TaskOwner] = {}
+task_owners: dict[asyncio.Task[Any] | None, TaskOwner] = {}
 
 
 def current_owner(loop: asyncio.AbstractEventLoop) -> Owner:
@@ -143,10 +143,10 @@ def running_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def end_of_item(task: asyncio.Task[Any]) -> None:
+def end_of_item(task: asyncio.Task[Any] | None) -> None:
     """A lane's item is over: stop what the item spawned and did not await, as when a task of its own ends."""
     owner = task_owners.pop(task, None)
-    if owner is not None:
+    if owner is not None and task is not None:
         task.remove_done_callback(_owner_ended)
         owner.stop_children()
 

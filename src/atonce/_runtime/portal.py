@@ -36,6 +36,11 @@ class _Visit(Generic[T]):
         self._arrived = threading.Lock()
         self._arrived.acquire()
 
+    def cancel(self) -> None:
+        """The one who waits went away: on the loop, end what it waits for."""
+        if self.task is not None:
+            self.task.cancel()
+
     def finish(self, value: T | None, error: BaseException | None) -> None:
         self.value, self.error = value, error
         self._arrived.release()
@@ -134,7 +139,7 @@ class Portal:
         try:
             visit.wait()
         except BaseException:
-            self.post(lambda: visit.task is not None and visit.task.cancel() and None)
+            self.post(visit.cancel)
             visit.wait(EXIT_GRACE)
             raise
         result: T = visit.result()

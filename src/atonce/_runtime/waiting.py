@@ -48,3 +48,11 @@ def start_awaiting(
         return await value
 
     return loop.create_task(value if inspect.iscoroutine(value) else whole(), context=context)
+
+
+def after_turns(loop: asyncio.AbstractEventLoop, turns: int, function: Callable[[], object]) -> None:
+    """Call `function()` when `turns` turns of the loop have gone by, time for what is under way to arrive."""
+    if turns:
+        loop.call_soon(after_turns, loop, turns - 1, function)
+    else:
+        function()

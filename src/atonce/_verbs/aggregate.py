@@ -163,7 +163,7 @@ def _ask(name: str, one: Source) -> tuple[Task[Any], list[int]]:
 
 def _with(name: str, one: Source, outcome: Outcome[Any], used: list[int]) -> Outcome[Any]:
     """Put the fallback in where it is wanted, and the name into the error where it is not."""
-    if outcome.ok:
+    if isinstance(outcome, Ok):
         return Ok(outcome.value, attempts=used[0], elapsed=outcome.elapsed)
     if one.fallback is not MISSING:
         return Ok(one.fallback, attempts=used[0], elapsed=outcome.elapsed, fallback=True)

@@ -9,7 +9,7 @@ from typing import Any
 from atonce._backends.choose import On
 from atonce._model.call import check_call
 from atonce._model.checks import count, flag, seconds_or_none
-from atonce._model.outcome import Outcome
+from atonce._model.outcome import Failed, Outcome
 from atonce._verbs.stream import Stream, make_spec
 
 
@@ -86,7 +86,7 @@ async def process_batch(
 
 def _count(result: BatchResult, outcome: Outcome[Any], each: bool) -> None:
     """Enter one ended call."""
-    if not outcome.ok:
+    if isinstance(outcome, Failed):
         batch = [outcome.input] if each else outcome.input
         result.failures.append(BatchFailure(batch, outcome.error))
     elif isinstance(outcome.value, list) and not each:

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from atonce._backends.contract import Backend, Running
 from atonce._model.call import fn_name
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
-from atonce._model.outcome import Outcome, make_ok
+from atonce._model.outcome import Failed, Outcome, make_ok
 from atonce._runtime import telemetry
 from atonce._runtime.owner import Owner, log
 from atonce._runtime.site import Site, shown_site
@@ -58,6 +58,8 @@ class Ending(Generic[T]):
         "loop",
         "owner",
     )
+    _value: T
+    _ended: float
     _id = 0
     _name: str | None = None
     _timeout: float | None = None
@@ -83,7 +85,7 @@ class Ending(Generic[T]):
         self.owner = owner
         self._site = site
         self.loop = loop
-        self.clock = owner.clock or owner.read_clock(loop)
+        self.clock: Callable[[], float] = owner.clock or owner.read_clock(loop)
         self.began: float | None = None
         self._done = self._odd = False
         self._outcome: Outcome[T] | None = None
@@ -109,6 +111,14 @@ class Ending(Generic[T]):
     def done(self) -> bool:
         """Whether it has ended."""
         return self._done
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Give up on its end."""
+        raise NotImplementedError
 
     def failed(self) -> bool:
         """Whether it has ended, and badly."""
@@ -174,7 +184,7 @@ class Ending(Generic[T]):
         """It has ended, badly or not by itself."""
         self._outcome = outcome
         self._done = True
-        if not outcome.ok and not isinstance(outcome.error, TaskStopped):
+        if isinstance(outcome, Failed) and not isinstance(outcome.error, TaskStopped):
             self._failing(self.owner, outcome.error)
         self._settled()
 
@@ -219,7 +229,7 @@ class Ending(Generic[T]):
         self._odd = True
         self._callbacks = [*kept, waiter]
 
-    def _call_back(self, callback: Callable[[Self], object]) -> None:
+    def _call_back(self, callback: Callable[[Any], object]) -> None:
         try:
             callback(self)
         except Exception:
@@ -234,7 +244,7 @@ class Ending(Generic[T]):
         return 0.0 if self.began is None else self.clock() - self.began
 
     def _emit(self) -> None:
-        error = None if self._outcome is None or self._outcome.ok else self._outcome.error
+        error = self._outcome.error if isinstance(self._outcome, Failed) else None
         event = "task.stop" if error is None else "task.exception"
         telemetry.emit(
             event, {"elapsed": self._elapsed()}, {"name": self.name, "id": self.id, "error": error}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from atonce._backends.choose import backend_for
@@ -169,20 +170,22 @@ async def end_all(tasks: list[Task[Any]], grace: float | None) -> asyncio.Cancel
     for task in tasks:
         task.end(TaskStopped(f"{task} was stopped"), None)
     for _ in range(
-        max((task.backend.capabilities.ticks for task in tasks), default=0) + 1 if grace == 0 else 0
+        max((task.backend.capabilities.turns for task in tasks), default=0) + 1 if grace == 0 else 0
     ):
         await asyncio.sleep(0)
     cancelled: asyncio.CancelledError | None = None
     for patience in sorted({task.patience(grace) for task in tasks}):
         waiting = [task for task in tasks if task.patience(grace) == patience]
-        _, came = await wait_for_end(
-            lambda some=waiting: all(t.is_over() for t in some), _all_over(waiting), patience
-        )
+        _, came = await wait_for_end(partial(_are_over, waiting), _all_over(waiting), patience)
         cancelled = came or cancelled
         for task in waiting:
             if not task.is_over():
                 task.abandon()
     return cancelled
+
+
+def _are_over(tasks: list[Task[Any]]) -> bool:
+    return all(task.is_over() for task in tasks)
 
 
 def _all_over(tasks: list[Task[Any]]) -> Any:

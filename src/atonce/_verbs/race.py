@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from atonce._backends.choose import On, backend_for
@@ -77,7 +78,7 @@ class _Track:
         self._fns = fns
         self._referee = referee
         self._gap = gap
-        self._on = on
+        self._on: On = on
         self._tasks: list[Task[Any]] = []
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
@@ -117,7 +118,7 @@ class _Track:
             coroutine = is_async(fn)
             task = start_child(fn, (), coroutine, backend_for(self._on, coroutine), None)
             self._tasks.append(task)
-            task.add_done_callback(lambda ended, index=index: self._ended(index, ended))
+            task.add_done_callback(partial(self._ended, index))
             if self._gap:
                 self._hedge(self._gap)
                 return

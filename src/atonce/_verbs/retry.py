@@ -40,7 +40,7 @@ async def retry_with_backoff(
 ) -> T: ...
 @overload
 async def retry_with_backoff(fn: Callable[[*Ts], T], *args: *Ts, **options: Unpack[RetryOptions]) -> T: ...
-async def retry_with_backoff(
+async def retry_with_backoff(  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
     fn: Callable[..., Any],
     *args: Any,
     attempts: int = 3,
@@ -85,8 +85,9 @@ async def retrying(once: Callable[[int], Awaitable[T]], retry: Retry, name: str 
     async def bounded(attempt: int, left: float | None) -> T:
         if left is None:
             return await once(attempt)
+        limit = asyncio.timeout(left)
         try:
-            async with asyncio.timeout(left) as limit:
+            async with limit:
                 return await once(attempt)
         except TimeoutError as error:
             if not limit.expired():

@@ -34,7 +34,7 @@ def spawn(
 def spawn(
     fn: Callable[[*Ts], T], *args: *Ts, on: On = None, timeout: float | None = None, name: str | None = None
 ) -> Task[T]: ...
-def spawn(
+def spawn(  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
     fn: Callable[..., Any], *args: Any, on: On = None, timeout: float | None = None, name: str | None = None
 ) -> Task[Any]:
     """Start `fn(*args)` now and give its `Task`; go on with other work, and await the task when you need its value.

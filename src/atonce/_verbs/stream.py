@@ -205,9 +205,10 @@ class StreamView(Generic[R]):
     async def aclose(self) -> None:
         """Close every iteration of it that is still open; each is over when this returns."""
         cancelled: asyncio.CancelledError | None = None
-        for one in (*self._live, *self._dropped):
+        open_ones = [*(iterator.aclose for iterator in self._live), *(run.close for run in self._dropped)]
+        for close in open_ones:
             try:
-                await (one.close() if isinstance(one, StreamRun) else one.aclose())
+                await close()
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:

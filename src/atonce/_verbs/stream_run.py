@@ -147,7 +147,9 @@ class StreamRun:
         return index, item
 
     def may_take_more(self) -> bool:
-        return (bool(self._again) or not self._input_over) and self.window.may_start()
+        if self._again:
+            return self.window.may_resume()
+        return not self._input_over and self.window.may_start()
 
     def returned(self, index: int, item: Any, value: Any, began: float, ended: float) -> None:
         attempts = 1 if self._attempts is None else 1 + len(self._attempts.closed(index))
@@ -282,7 +284,7 @@ class StreamRun:
         if not over:
             self.abandon()
         self.window.ready.clear()
-        await self.feed.closed()
+        cancelled = await self.feed.closed() or cancelled
         if cancelled is not None:
             raise cancelled
 

@@ -17,7 +17,7 @@ from atonce._model.outcome import make_failed, make_ok
 from atonce._runtime import telemetry
 from atonce._runtime.notes import annotate
 from atonce._runtime.owner import GRACE, scope_var
-from atonce._runtime.waiting import start_awaiting
+from atonce._runtime.waiting import after_turns, start_awaiting
 from atonce._verbs.ending import Ending
 
 T = TypeVar("T")
@@ -190,10 +190,7 @@ class Task(Ending[T]):
         """End it with `why`, settled within a few turns of the loop whatever it does."""
         self.end(why, None)
         if not self._done:
-            if self.backend.capabilities.ticks:
-                self.loop.call_soon(self.loop.call_soon, self.loop.call_soon, self._force)
-            else:
-                self._force()
+            after_turns(self.loop, self.backend.capabilities.turns, self._force)
 
     def abandon(self) -> None:
         """Give up on its end: settle it, and let go of it."""

@@ -67,7 +67,7 @@ def described(
         return Failure("timeout", name, message, "timeout", host=host)
     if isinstance(error, TaskStopped):
         return Failure("cancelled", name, message, "cancelled", host=host)
-    return Failure("exception", name, message, name, host=host)
+    return Failure("exception", name, message, name, message, host)
 
 
 def _fetch_failure(

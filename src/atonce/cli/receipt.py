@@ -83,11 +83,12 @@ def _groups(tally: Tally, width: int) -> Iterator[str]:
     groups = sorted(tally.groups.values(), key=lambda group: -group.count)
     if not groups:
         return
+    several = len({host for group in groups for host in group.hosts}) > 1
     digits = len(f"{groups[0].count:,}")
     label_width = min(max(len(group.label) for group in groups[:_MOST_GROUPS]), 34)
     for group in groups[:_MOST_GROUPS]:
         start = f"  {group.count:>{digits},}  {group.label:<{label_width}}   "
-        where = _where(group, width - len(start))
+        where = _where(group, width - len(start), several)
         yield (start + where).rstrip()
         if group.advice:
             yield f"  {'':>{digits}}  {cut(group.advice, width - digits - 4)}"
@@ -95,9 +96,9 @@ def _groups(tally: Tally, width: int) -> Iterator[str]:
         yield f"  {sum(group.count for group in more):>{digits},}  with {len(more)} other causes"
 
 
-def _where(group: Group, width: int) -> str:
-    """The host that most of a group are on, else its first item."""
-    if group.count > 1 and group.hosts:
+def _where(group: Group, width: int, several: bool) -> str:
+    """The host that most of a group are on, where there are `several`, else its first item."""
+    if several and group.count > 1 and group.hosts:
         host, count = group.hosts.most_common(1)[0]
         if count == group.count:
             return cut(f"all on {host}", width)

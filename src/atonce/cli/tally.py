@@ -12,7 +12,7 @@ Kind = Literal[
     "exception", "timeout", "exit", "signal", "http", "connect", "dns", "cancelled", "lost", "rejected"
 ]
 #: Buckets of the histogram are this much wider from one to the next; a quantile is off by half of it at most.
-_STEP: Final = math.log(1.02)
+_STEP: Final = math.log(1.01)
 _MOST_HOSTS: Final = 1_000
 _MOST_GROUPS: Final = 200
 
@@ -63,7 +63,7 @@ class Group:
 
 
 class Times:
-    """Durations as a histogram with buckets of 2 percent: exact enough for a quantile, and small for ever."""
+    """Durations as a histogram with buckets of one percent: exact enough for a quantile, and small for ever."""
 
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()

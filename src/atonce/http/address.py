@@ -17,7 +17,7 @@ _ORDINARY = re.compile(r"(https?)://([a-z0-9.-]+)(?::([0-9]{1,5}))?(/[A-Za-z0-9.
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//[^/?#]*)?([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
 _AUTHORITY = re.compile(r"(?:([^@]*)@)?(\[[^\[\]@]*\]|[^\[\]@:]*)(?::([^:@]*))?")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?")
-_USERINFO = re.compile(r"//[^/?#]*@")
+_USERINFO = re.compile(r"(//|^)[^/?#]*@")
 _BLANK = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ud800-\udfff]"
 )
@@ -54,7 +54,9 @@ def address_of(text: object) -> Address:
         text = _as_text(text)
     if len(text) <= LONGEST and (match := _ORDINARY.fullmatch(text)):
         scheme, host, port, path = match.groups()
-        return Address(text if path else f"{text}/", scheme, host_of(host), port_of(scheme, port))
+        number = int(port) if port else 443 if scheme == "https" else 80
+        if 0 < number < 65_536:
+            return Address(text if path else f"{text}/", scheme, host_of(host), number)
     return _unusual(text)
 
 
@@ -84,7 +86,7 @@ def _unusual(text: str) -> Address:
     assert match is not None  # every part may be empty
     scheme, authority, path, query = match.groups()
     if scheme is None:
-        raise BadAddress(f"the URL has no scheme: write e.g. 'https://{text.lstrip('/')[:100]}'")
+        raise BadAddress(f"the URL has no scheme: write e.g. 'https://{without_credentials(text).lstrip('/')[:100]}'")
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         raise BadAddress(f"only http and https are asked; got {scheme}:")
@@ -182,8 +184,8 @@ def redirected(base: Address, location: str) -> Address:
 
 
 def without_credentials(text: object) -> str:
-    """A URL, good or bad, as it is shown in messages: on one line, at most 200 characters, without user and password."""
-    plain = _USERINFO.sub("//", text) if isinstance(text, str) else shown(text)
+    """A URL, good or bad, as messages show it: on one line, at most 200 characters, without user and password."""
+    plain = _USERINFO.sub(r"\1", text) if isinstance(text, str) else shown(text)
     if not plain.isprintable():
         plain = plain.encode("unicode_escape").decode("ascii")
     return plain if len(plain) <= 200 else f"{plain[:197]}..."

@@ -24,7 +24,13 @@ from atonce.http.response import Headers
 #: Name lookups at a time; each is a thread, which cannot be stopped while the system's resolver does not answer.
 LOOKUPS = 16
 
-_NO_TIMER = aiohttp.ClientTimeout(total=None)
+#: Redirects and decoding are done here, with bounds; None is no timer, and replaces aiohttp's five minutes.
+_PLAIN: dict[str, Any] = {
+    "allow_redirects": False,
+    "raise_for_status": False,
+    "auto_decompress": False,
+    "timeout": aiohttp.ClientTimeout(total=None),
+}
 
 
 class AiohttpClient:
@@ -40,53 +46,55 @@ class AiohttpClient:
 
     async def send(self, hop: Hop, seconds: float | None) -> Answer:
         """Send one message; aiohttp's own timer, if any, covers it from the connection to the end of the body."""
-        body = Body(hop.request.max_bytes)
         try:
             response = await self._session.request(
-                hop.method,
-                URL(hop.address.url, encoded=True),
-                headers=self._headers(hop),
-                data=hop.body,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=False,
-                timeout=_NO_TIMER if seconds is None else aiohttp.ClientTimeout(total=seconds),
-                **self._options(hop),
+                hop.method, URL(hop.address.url, encoded=True), **self._options(hop, seconds)
             )
-            try:
-                headers = response.headers
-                if is_followed(hop, response.status, headers):
-                    response.release()
-                else:
-                    body.expect(coding(hop, response.status, headers))
-                    content = response.content
-                    while chunk := await content.readany():
-                        body.feed(chunk)
-            except BaseException:
-                response.close()
-                raise
-            return Answer(response.status, Headers.of_bytes(response.raw_headers), body.whole())
         except Exception as error:
-            told = explained(hop, error, seconds, body)
+            told = explained(hop, error, seconds, " before it answered")
             if told is None:
                 raise
             raise told from error
+        body = Body(hop.request.max_bytes)
+        try:
+            status, headers = response.status, response.headers
+            if is_followed(hop, status, headers):
+                response.release()
+            else:
+                body.expect(coding(hop, status, headers))
+                content = response.content
+                while chunk := await content.readany():
+                    body.feed(chunk)
+                    if content.at_eof():
+                        break
+            return Answer(status, Headers.of_bytes(response.raw_headers), body.whole())
+        except Exception as error:
+            response.close()
+            told = explained(hop, error, seconds, body.so_far())
+            if told is None:
+                raise
+            raise told from error
+        except BaseException:
+            response.close()
+            raise
 
     async def close(self) -> None:
         """Close a session that fetch made, its connections included."""
         await self._session.close()
 
-    def _headers(self, hop: Hop) -> CIMultiDict[str] | None:
-        if self._ours and not hop.headers:
-            return None
-        headers = CIMultiDict(hop.headers)
-        if not self._ours:
-            headers.setdefault("Accept-Encoding", accepted_codings())
-        return headers
-
-    def _options(self, hop: Hop) -> dict[str, Any]:
-        """What is not asked for every message."""
-        options: dict[str, Any] = {}
+    def _options(self, hop: Hop, seconds: float | None) -> dict[str, Any]:
+        """What aiohttp is told beside method and URL; for a plain GET of our own always the same dict."""
+        if self._ours and seconds is None and hop.plain and self._proxies is None:
+            return _PLAIN
+        options = dict(_PLAIN)
+        if seconds is not None:
+            options["timeout"] = aiohttp.ClientTimeout(total=seconds)
+        if hop.body is not None:
+            options["data"] = hop.body
+        if hop.headers or not self._ours:
+            headers = options["headers"] = CIMultiDict(hop.headers)
+            if not self._ours:
+                headers.setdefault("Accept-Encoding", accepted_codings())
         if hop.request.verify is not True:
             options["ssl"] = hop.request.verify
         if hop.foreign and not self._ours:
@@ -140,41 +148,41 @@ def open_client(user_agent: str) -> AiohttpClient:
     return AiohttpClient(session, ours=True, proxies=Proxies.of_environment())
 
 
-def explained(hop: Hop, error: Exception, seconds: float | None, body: Body) -> FetchError | None:
+def explained(hop: Hop, error: Exception, seconds: float | None, so_far: str) -> FetchError | None:
     """What an error of aiohttp means to the caller; None when it is no failure of the message."""
-    if isinstance(error, (aiohttp.ClientError, OSError)) or common_failure(hop, error, seconds) is not None:
-        known = common_failure(hop, error, seconds)
-        return known if known is not None else _of_aiohttp(hop, error, body)
+    known = common_failure(hop, error, seconds)
+    if known is not None:
+        return known
+    if isinstance(error, (aiohttp.ClientError, OSError)):
+        return _of_aiohttp(hop, error, so_far)
     if isinstance(error, ValueError):
         return failure(hop, "refused", f"aiohttp does not take it ({error}); nothing was sent")
     return None
 
 
-def _of_aiohttp(hop: Hop, error: Exception, body: Body) -> FetchError:
-    so_far = body.so_far()
+def _of_aiohttp(hop: Hop, error: Exception, so_far: str) -> FetchError:
+    host = f"{hop.address.host}:{hop.address.port}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return failure(
-            hop,
-            "dns",
-            f"the name {hop.address.host} is not found ({error.os_error.strerror or error.os_error})",
-        )
+        return failure(hop, "dns", f"the name {hop.address.host} is not found ({_reason(error)})")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return failure(hop, "connect", f"the proxy refused ({error.status} {error.message})")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return failure(
-            hop,
-            "connect",
-            f"no connection to {hop.address.host}:{hop.address.port} ({error.os_error.strerror or error.os_error})",
-        )
+        return failure(hop, "connect", f"no connection to {host} ({_reason(error)})")
     if isinstance(error, aiohttp.InvalidURL):
         return failure(hop, "refused", f"aiohttp does not take the URL ({error}); nothing was sent")
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)):
         if _is_broken_framing(error):
-            return failure(hop, "protocol", f"the answer is not HTTP{so_far} ({error.__cause__ or error})")
+            return failure(
+                hop, "protocol", f"the answer is not HTTP{so_far} ({_line(error.__cause__ or error)})"
+            )
         return failure(hop, "connect", f"the server closed the connection{so_far}; the answer is not whole")
-    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):
+    if isinstance(error, aiohttp.ClientResponseError):
         return failure(hop, "protocol", f"the answer is not HTTP{so_far} ({_line(error)})")
     return failure(hop, "connect", f"the connection broke{so_far} ({_line(error)})")
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> object:
+    return error.os_error.strerror or error.os_error
 
 
 def _is_broken_framing(error: Exception) -> bool:
@@ -184,7 +192,7 @@ def _is_broken_framing(error: Exception) -> bool:
     return isinstance(cause, kinds) and "Not enough data" not in str(cause)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}..."
 

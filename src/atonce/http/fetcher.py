@@ -15,7 +15,7 @@ from atonce.http.address import BadAddress, address_of, redirected, without_cred
 from atonce.http.client import Answer, Client, failure, is_followed, timed_out
 from atonce.http.gate import Gate
 from atonce.http.request import Hop, Request, first_hop, next_hop
-from atonce.http.response import Response
+from atonce.http.response import Response, make_response
 from atonce.http.retries import IDEMPOTENT, is_transient, retry_after
 from atonce.http.status import phrase
 from atonce.http.watch import Watch
@@ -132,7 +132,7 @@ class Fetcher:
 
     def _response(self, hop: Hop, answer: Answer, spent: float, attempt: int) -> Response:
         url = hop.address.url
-        response = Response(answer.status, url, answer.headers, answer.body, spent, attempt)
+        response = make_response(answer.status, url, answer.headers, answer.body, spent, attempt)
         if answer.status in self.request.ok:
             return response
         text = f"{hop.method} {without_credentials(url)}: {phrase(answer.status)}; ok= says which statuses are good"

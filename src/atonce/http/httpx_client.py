@@ -29,7 +29,7 @@ class HttpxClient:
             async with asyncio.timeout(seconds):
                 return await self._exchange(hop, body)
         except Exception as error:
-            told = self._explained(hop, error, seconds, body)
+            told = self._explained(hop, error, seconds, body.so_far())
             if told is None:
                 raise
             raise told from error
@@ -59,13 +59,12 @@ class HttpxClient:
         finally:
             await response.aclose()
 
-    def _explained(self, hop: Hop, error: Exception, seconds: float | None, body: Body) -> FetchError | None:
+    def _explained(self, hop: Hop, error: Exception, seconds: float | None, so_far: str) -> FetchError | None:
         """What an error of httpx means to the caller; None when it is no failure of the message."""
         known = common_failure(hop, error, seconds)
         if known is not None:
             return known
         library = self._library
-        so_far = body.so_far()
         text = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, (library.InvalidURL, library.UnsupportedProtocol)):
             return failure(

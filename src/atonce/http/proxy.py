@@ -31,7 +31,7 @@ class Proxies:
 
     def for_address(self, address: Address) -> str | None:
         """The proxy for a message to `address`, None to go straight there."""
-        from urllib.request import proxy_bypass_environment
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
         proxy = self._by_scheme.get(address.scheme)
         if (

@@ -115,6 +115,11 @@ class Hop(NamedTuple):
     body: bytes | None
     foreign: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether it has nothing but a method and a URL."""
+        return not self.headers and self.body is None and not self.foreign and self.request.verify is True
+
 
 def first_hop(request: Request, address: Address) -> Hop:
     """The message that asks `address`; user and password of a URL become Basic authorization unless there is one."""

@@ -1,0 +1,74 @@
+"""Small programs in processes of their own, for what cannot happen inside a test run: Ctrl-C, exit, fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended; `seconds` counts from the signal where one was sent, else from its last line."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+def start(program: str, *flags: str) -> subprocess.Popen[str]:
+    """Start a program in a process group of its own, as a shell does."""
+    return subprocess.Popen(
+        [sys.executable, *flags, "-c", textwrap.dedent(program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _wait_for(running: subprocess.Popen[str], line: str) -> str:
+    assert running.stdout is not None
+    seen = ""
+    while line not in seen:
+        text = running.stdout.readline()
+        assert text, f"it ended before it said {line!r}: {seen}{running.stderr.read() if running.stderr else ''}"
+        seen += text
+    return seen
+
+
+def run(program: str, *flags: str, says: str | None = None) -> Ended:
+    """Run a program to its end; time counts from the line `says`."""
+    with start(program, *flags) as running:
+        try:
+            seen = _wait_for(running, says) if says else ""
+            began = time.monotonic()
+            out, err = running.communicate(timeout=20)
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+        return Ended(running.returncode, seen + out, err, time.monotonic() - began)
+
+
+def interrupt(program: str, *, says: str, after: float = 0.05, how: int = signal.SIGINT, times: int = 1) -> Ended:
+    """Run a program, and send it a signal a moment after it said `says`."""
+    with start(program) as running:
+        try:
+            seen = _wait_for(running, says)
+            time.sleep(after)
+            began = time.monotonic()
+            for n in range(times):
+                if n:
+                    time.sleep(0.05)
+                os.killpg(running.pid, how)
+            out, err = running.communicate(timeout=20)
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+        return Ended(running.returncode, seen + out, err, time.monotonic() - began)

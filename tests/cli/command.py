@@ -1,0 +1,114 @@
+"""Running the program in a test: in this process, as a child with pipes, or as a child in a pseudo-terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 20.0
+_CLEARED = ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "ATONCE_JOBS", "ATONCE_PROGRESS", "PYTHONWARNINGS")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child: none of what changes how it looks, unless the test says so."""
+    kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+    path = os.pathsep.join([str(ROOT / "src"), *filter(None, [kept.get("PYTHONPATH")])])
+    return {**kept, "PYTHONPATH": path, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **more}
+
+
+def command(*args: str) -> list[str]:
+    """The program with arguments."""
+    return [sys.executable, "-W", "error", "-m", "atonce", *args]
+
+
+def ended(
+    *args: str, stdin: bytes | int = subprocess.DEVNULL, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """The program run to its end as a child with pipes."""
+    given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    return subprocess.run(
+        command(*args), capture_output=True, timeout=PATIENCE, check=False, env=env or environment(), **given
+    )
+
+
+@contextlib.contextmanager
+def started(*args: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """The program as a child that is killed if the test leaves it running."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command(*args), env=environment(), **{**pipes, **options}) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Look again and again until `condition` holds."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until, f"{what} did not come about"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a program wrote to its terminal, and its exit code."""
+
+    text: str
+    code: int
+
+
+def in_terminal(*args: str, keys: Mapping[str, bytes] | None = None, **env: str) -> Screen:
+    """The program in a pseudo-terminal of 80 columns; each of `keys` is typed when its text has been shown."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(sys.executable, command(*args), environment(**env))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    waiting = dict(keys or {})
+    shown = b""
+    until = time.monotonic() + PATIENCE
+    try:
+        while chunk := _read(terminal, until):
+            shown += chunk
+            for text in [text for text in waiting if text.encode() in shown]:
+                os.write(terminal, waiting.pop(text))
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+    return Screen(shown.decode("utf-8", "replace"), os.waitstatus_to_exitcode(status))
+
+
+def _read(terminal: int, until: float) -> bytes:
+    """What the child wrote next; nothing when it has ended."""
+    ready, _, _ = select.select([terminal], [], [], max(0.0, until - time.monotonic()))
+    assert ready, "the program neither wrote nor ended"
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # Linux says so when the child has closed its end
+        return b""
+
+
+def records(data: bytes | Path) -> list[dict[str, Any]]:
+    """All lines of an output, each of which is JSON."""
+    raw = data.read_bytes() if isinstance(data, Path) else data
+    assert not raw or raw.endswith(b"\n")
+    return [json.loads(line) for line in raw.decode("utf-8").split("\n")[:-1]]
+
+
+def items(data: bytes | Path) -> list[dict[str, Any]]:
+    """The records of items among them."""
+    return [record for record in records(data) if "i" in record]
