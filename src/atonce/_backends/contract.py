@@ -8,6 +8,8 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from atonce._runtime.clock import Clock
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -33,7 +35,7 @@ class Receiver(Protocol):
     what `clock()` says when the call starts."""
 
     began: float | None
-    clock: Callable[[], float]
+    clock: Clock
     loop: asyncio.AbstractEventLoop
 
     def returned(self, value: Any) -> None:
@@ -62,7 +64,7 @@ class Desk(Protocol):
 
     fn: Callable[..., Any]
     is_async: bool
-    clock: Callable[[], float]
+    clock: Clock
     context: Context
     timeout: float | None
     #: Whoever runs now puts itself here; a lane that still finds itself after its item knows that nobody else ran.

@@ -9,6 +9,7 @@ from typing import Any
 
 from atonce._backends.contract import Backend, Desk, Running
 from atonce._model.errors import TaskStopped
+from atonce._runtime.clock import Clock
 from atonce._runtime.waiting import start_awaiting
 
 
@@ -22,7 +23,7 @@ class _Item:
         self.index = index
         self.item = item
         self.began: float | None = None
-        self.clock: Callable[[], float] = lanes.desk.clock
+        self.clock: Clock = lanes.desk.clock
         self.loop = lanes.loop
         self.running: Running | None = None
         self.awaiting: asyncio.Task[Any] | None = None

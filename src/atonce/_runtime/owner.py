@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from atonce._model.errors import MisuseError
-from atonce._runtime.clock import clock_of
+from atonce._runtime.clock import Clock, clock_of
 from atonce._runtime.waiting import resolve, wait_for_end
 
 #: The current asyncio task of a loop. Before 3.12 `asyncio.current_task` is Python over this dict.
@@ -47,11 +47,11 @@ class Owner:
         self.children: set[Any] = set()
         self.closed = False
         #: The clock of the loop that runs the children, known from the first child on.
-        self.clock: Callable[[], float] | None = None
+        self.clock: Clock | None = None
         #: Resolved when the last child is gone, where somebody waits for that.
         self.empty: asyncio.Future[None] | None = None
 
-    def read_clock(self, loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    def read_clock(self, loop: asyncio.AbstractEventLoop) -> Clock:
         """Remember the clock of the loop that runs the children."""
         self.clock = clock_of(loop)
         return self.clock

@@ -12,6 +12,7 @@ from atonce._model.call import fn_name
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import Failed, Outcome, make_ok
 from atonce._runtime import telemetry
+from atonce._runtime.clock import Clock
 from atonce._runtime.owner import Owner, log
 from atonce._runtime.site import Site, shown_site
 from atonce._runtime.waiting import resolve
@@ -85,7 +86,7 @@ class Ending(Generic[T]):
         self.owner = owner
         self._site = site
         self.loop = loop
-        self.clock: Callable[[], float] = owner.clock or owner.read_clock(loop)
+        self.clock: Clock = owner.clock or owner.read_clock(loop)
         self.began: float | None = None
         self._done = self._odd = False
         self._outcome: Outcome[T] | None = None

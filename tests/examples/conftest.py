@@ -1,0 +1,3 @@
+"""The web site that the examples ask besides their own."""
+
+from tests.cli.conftest import site as site
