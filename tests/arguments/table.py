@@ -75,8 +75,34 @@ OWN_RULES: dict[tuple[str, str], Rule] = {
 
 #: Options that are no numbers.
 OTHERS = {
-    *("args", "awaitable", "callback", "client", "data", "each", "events", "fallback", "fn", "fns", "handler", "headers"),
-    *("id", "items", "json", "kwargs", "method", "name", "ok", "on", "on_timeout", "ordered", "jitter", "retry_on"),
+    *(
+        "args",
+        "awaitable",
+        "callback",
+        "client",
+        "data",
+        "each",
+        "events",
+        "fallback",
+        "fn",
+        "fns",
+        "handler",
+        "headers",
+    ),
+    *(
+        "id",
+        "items",
+        "json",
+        "kwargs",
+        "method",
+        "name",
+        "ok",
+        "on",
+        "on_timeout",
+        "ordered",
+        "jitter",
+        "retry_on",
+    ),
     *("self", "sources", "steps", "task", "tasks", "until", "url", "urls", "value", "verb", "verify"),
 }
 

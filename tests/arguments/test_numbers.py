@@ -11,9 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-
-import atonce
-import atonce.blocking
 from tests.arguments.table import (
     GIVEN,
     INF,
@@ -32,6 +29,9 @@ from tests.arguments.table import (
     shown,
     wrong,
 )
+
+import atonce
+import atonce.blocking
 
 FACES = {"atonce": atonce, "blocking": atonce.blocking}
 NEVER_SENT = "http://127.0.0.1:9/"
@@ -84,7 +84,18 @@ def base(name: str, face: Any, witness: Witness) -> tuple[tuple[Any, ...], dict[
 
 
 #: These check at the call; the others are `async` and check at the latest at their await.
-AT_THE_CALL = {"LoopBackend", "Rate", "Retry", "Task.result", "ThreadBackend", "fetch_stream", "scope", "source", "spawn", "stream"}
+AT_THE_CALL = {
+    "LoopBackend",
+    "Rate",
+    "Retry",
+    "Task.result",
+    "ThreadBackend",
+    "fetch_stream",
+    "scope",
+    "source",
+    "spawn",
+    "stream",
+}
 
 
 def call(face: Any, name: str, witness: Witness, /, **given: Any) -> Any:
@@ -118,7 +129,9 @@ def attempt(face: Any, name: str, witness: Witness, /, **given: Any) -> Any:
 
 ROWS = [(face, name, option, rule) for face in FACES for name, option, rule in numeric(FACES[face])]
 ROW = pytest.mark.parametrize(
-    ("face", "name", "option", "rule"), ROWS, ids=[f"{face}-{name}-{option}" for face, name, option, _ in ROWS]
+    ("face", "name", "option", "rule"),
+    ROWS,
+    ids=[f"{face}-{name}-{option}" for face, name, option, _ in ROWS],
 )
 
 
@@ -145,7 +158,12 @@ def test_an_option_whose_default_is_a_number_is_tested_as_a_number(face: str) ->
 
 
 def test_no_row_of_the_table_is_without_an_option() -> None:
-    seen = {option for face in FACES.values() for name, thing in callables(face) for option in options(name, thing)}
+    seen = {
+        option
+        for face in FACES.values()
+        for name, thing in callables(face)
+        for option in options(name, thing)
+    }
     assert set(RULES) - seen == set()
 
 
@@ -164,7 +182,9 @@ def test_the_table_is_as_wide_as_the_contract() -> None:
 
 
 @ROW
-def test_wrong_values_are_refused_before_any_of_the_users_code(face: str, name: str, option: str, rule: Rule) -> None:
+def test_wrong_values_are_refused_before_any_of_the_users_code(
+    face: str, name: str, option: str, rule: Rule
+) -> None:
     for value in wrong(rule):
         witness = Witness()
         try:
@@ -317,7 +337,9 @@ def test_wrong_types_are_type_errors_and_wrong_numbers_value_errors(value: Any) 
 
 # -- names and unknown options ------------------------------------------------------------------------------------
 
-NAMED = [(face, name) for face in FACES for name, thing in callables(FACES[face]) if "name" in options(name, thing)]
+NAMED = [
+    (face, name) for face in FACES for name, thing in callables(FACES[face]) if "name" in options(name, thing)
+]
 
 
 @pytest.mark.parametrize(("face", "name"), NAMED)
@@ -335,12 +357,7 @@ def test_printable_names_are_taken(face: str, name: str) -> None:
         attempt(FACES[face], name, Witness(), name=value)
 
 
-KEYWORDS = [
-    (face, name)
-    for face in FACES
-    for name, _, _ in numeric(FACES[face])
-    if name not in ("Task.result",)
-]
+KEYWORDS = [(face, name) for face in FACES for name, _, _ in numeric(FACES[face]) if name != "Task.result"]
 
 
 @pytest.mark.parametrize(("face", "name"), sorted(set(KEYWORDS)))
@@ -354,7 +371,18 @@ def test_a_misspelt_option_is_refused_and_named(face: str, name: str) -> None:
 OPTIONS_ARE_KEYWORDS: list[tuple[str, Callable[..., Any]]] = [
     (name, thing)
     for name, thing in callables(atonce)
-    if name in {"aggregate", "async_pipeline", "fetch", "parallel_map", "process_batch", "race", "scope", "stream", "with_fallback"}
+    if name
+    in {
+        "aggregate",
+        "async_pipeline",
+        "fetch",
+        "parallel_map",
+        "process_batch",
+        "race",
+        "scope",
+        "stream",
+        "with_fallback",
+    }
 ]
 
 

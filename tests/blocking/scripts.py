@@ -38,7 +38,9 @@ def _wait_for(running: subprocess.Popen[str], line: str) -> str:
     seen = ""
     while line not in seen:
         text = running.stdout.readline()
-        assert text, f"it ended before it said {line!r}: {seen}{running.stderr.read() if running.stderr else ''}"
+        assert text, (
+            f"it ended before it said {line!r}: {seen}{running.stderr.read() if running.stderr else ''}"
+        )
         seen += text
     return seen
 
@@ -56,7 +58,9 @@ def run(program: str, *flags: str, says: str | None = None) -> Ended:
         return Ended(running.returncode, seen + out, err, time.monotonic() - began)
 
 
-def interrupt(program: str, *, says: str, after: float = 0.05, how: int = signal.SIGINT, times: int = 1) -> Ended:
+def interrupt(
+    program: str, *, says: str, after: float = 0.05, how: int = signal.SIGINT, times: int = 1
+) -> Ended:
     """Run a program, and send it a signal a moment after it said `says`."""
     with start(program) as running:
         try:

@@ -95,16 +95,16 @@ def test_the_methods_of_streams_have_the_same_parameters(name: str) -> None:
 
 
 def test_scopes_take_the_same_options() -> None:
-    assert (
-        inspect.signature(atonce.scope).parameters == inspect.signature(atonce.blocking.scope).parameters
-    )
+    assert inspect.signature(atonce.scope).parameters == inspect.signature(atonce.blocking.scope).parameters
 
 
 def test_importing_the_core_does_not_import_what_is_optional() -> None:
     import subprocess
 
     program = "import atonce, atonce.blocking, sys; print(sorted({'aiohttp', 'click', 'rich', 'httpx'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -112,5 +112,7 @@ def test_importing_the_blocking_face_starts_no_thread() -> None:
     import subprocess
 
     program = "import atonce.blocking, threading; print(threading.active_count())"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
     assert done.stdout.strip() == "1"

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.verbs.acts import forever, give
 
 import atonce
 from atonce import blocking
-from tests.verbs.acts import forever, give
 
 # -- a loop of somebody else's, as in Jupyter ---------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
+from tests.verbs.acts import Probe, Stubborn, error_of, fail, forever, gate, give
 
 from atonce.blocking import TaskStopped, await_many, ignore, scope, spawn, stream
-from tests.verbs.acts import Probe, Stubborn, error_of, fail, forever, gate, give
 
 
 def test_leaving_the_block_stops_and_awaits_what_it_owns() -> None:
@@ -121,7 +121,9 @@ def test_what_a_task_of_the_block_spawns_belongs_to_that_task() -> None:
         assert (inner.begun, inner.running) == (1, 0)
 
 
-def test_a_child_that_swallows_its_cancel_is_abandoned_after_the_grace(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_child_that_swallows_its_cancel_is_abandoned_after_the_grace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stubborn = Stubborn()
     began = time.monotonic()
     with scope(grace=0.05):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.blocking.scripts import Ended, interrupt
 
 SOON = 0.5
@@ -116,7 +115,9 @@ def assert_prompt_is_back(ended: Ended) -> None:
 def test_ctrl_c_brings_the_prompt_back(wait: str) -> None:
     ended = interrupt(WAITS[wait], says="ready")
     assert_prompt_is_back(ended)
-    assert ended.err.count("Traceback") <= 2, ended.err  # asyncio.run shows the cancel that the interrupt became
+    assert ended.err.count("Traceback") <= 2, (
+        ended.err
+    )  # asyncio.run shows the cancel that the interrupt became
 
 
 @pytest.mark.parametrize("wait", ["await_many of coroutines", "a stream of blocked threads", "a block"])

@@ -11,9 +11,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, error_of, fail, forever, gate, give, value_of
 
 from atonce.blocking import Ok, Retry, TaskTimeout, stream
-from tests.verbs.acts import Probe, error_of, fail, forever, gate, give, value_of
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -62,7 +62,9 @@ def test_two_iterations_may_be_interleaved() -> None:
 
 
 def test_unordered_gives_what_is_done_first() -> None:
-    got = [value_of(outcome) for outcome in stream([0.05, 0.0], lambda s: give(s, s), ordered=False, on="loop")]
+    got = [
+        value_of(outcome) for outcome in stream([0.05, 0.0], lambda s: give(s, s), ordered=False, on="loop")
+    ]
     assert got == [0.0, 0.05]
 
 

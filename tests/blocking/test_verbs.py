@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, error_of, fail, forever, gate, give, notes, until_asked, value_of
 
 import atonce.blocking as atonce
 from atonce.blocking import (
@@ -34,7 +35,6 @@ from atonce.blocking import (
     spawn,
     with_fallback,
 )
-from tests.verbs.acts import Probe, error_of, fail, forever, gate, give, notes, until_asked, value_of
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -135,7 +135,9 @@ def test_context_variables_of_the_caller_are_seen_and_not_changed() -> None:
         colour.reset(token)
 
 
-@pytest.mark.parametrize("verb", ["parallel_map", "race", "retry_with_backoff", "async_pipeline", "aggregate"])
+@pytest.mark.parametrize(
+    "verb", ["parallel_map", "race", "retry_with_backoff", "async_pipeline", "aggregate"]
+)
 def test_every_verb_carries_the_callers_context_to_the_work(verb: str) -> None:
     async def look(*args: Any) -> str:
         return colour.get()
@@ -362,7 +364,9 @@ def test_a_stop_iteration_reaches_the_caller_as_runtime_error() -> None:
     assert isinstance(caught.value.__cause__, StopIteration)
 
 
-def test_a_verb_that_raises_stop_iteration_inside_a_generator_of_the_callers_does_not_end_it_silently() -> None:
+def test_a_verb_that_raises_stop_iteration_inside_a_generator_of_the_callers_does_not_end_it_silently() -> (
+    None
+):
     def work() -> None:
         raise StopIteration
 

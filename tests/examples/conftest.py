@@ -1,3 +1,1 @@
 """The web site that the examples ask besides their own."""
-
-from tests.cli.conftest import site as site

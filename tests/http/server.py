@@ -31,7 +31,10 @@ class Exchange:
             await self.writer.drain()
 
     async def answer(
-        self, body: bytes | str = b"", status: int = 200, headers: Iterable[tuple[str, str]] | dict[str, str] = ()
+        self,
+        body: bytes | str = b"",
+        status: int = 200,
+        headers: Iterable[tuple[str, str]] | dict[str, str] = (),
     ) -> None:
         """Write a proper answer."""
         await self.send(answer(body, status, headers))
@@ -47,7 +50,11 @@ def answer(
     """The bytes of a proper answer."""
     data = body.encode() if isinstance(body, str) else body
     pairs = headers.items() if isinstance(headers, dict) else headers
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(data)}", *(f"{name}: {value}" for name, value in pairs)]
+    lines = [
+        f"HTTP/1.1 {status} Whatever",
+        f"Content-Length: {len(data)}",
+        *(f"{name}: {value}" for name, value in pairs),
+    ]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data
 
 
@@ -120,7 +127,9 @@ async def _not_found(exchange: Exchange) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(routes: dict[str, Handler] | Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(
+    routes: dict[str, Handler] | Handler, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
     """Listen on a free port of 127.0.0.1 for as long as the block runs; `routes` is by path, "*" for all others."""
     table = routes if isinstance(routes, dict) else {"*": routes}
     server = Server(table, "http" if tls is None else "https")
@@ -167,7 +176,10 @@ async def silence(exchange: Exchange) -> None:
 
 async def echo(exchange: Exchange) -> None:
     """A route that gives back what was asked."""
-    lines = [f"{exchange.method} {exchange.path}", *(f"{name}: {value}" for name, value in exchange.headers.items())]
+    lines = [
+        f"{exchange.method} {exchange.path}",
+        *(f"{name}: {value}" for name, value in exchange.headers.items()),
+    ]
     await exchange.answer("\n".join(lines).encode() + b"\n\n" + exchange.body)
 
 

@@ -26,7 +26,12 @@ GOOD = {
     "http://[0:0:0:0:0:0:0:1]/": ("http://[::1]/", "http", "[::1]", 80),
     "http://example.com./": ("http://example.com./", "http", "example.com.", 80),
     "http://my_host/": ("http://my_host/", "http", "my_host", 80),
-    "http://münchen.example/straße": ("http://xn--mnchen-3ya.example/stra%C3%9Fe", "http", "xn--mnchen-3ya.example", 80),
+    "http://münchen.example/straße": (
+        "http://xn--mnchen-3ya.example/stra%C3%9Fe",
+        "http",
+        "xn--mnchen-3ya.example",
+        80,
+    ),
     'http://example.com/"<>^`{|}': ("http://example.com/%22%3C%3E%5E%60%7B%7C%7D", "http", "example.com", 80),
     "http://example.com/%41%2f%zz": ("http://example.com/%41%2f%zz", "http", "example.com", 80),
     "http://example.com/../a/./b": ("http://example.com/../a/./b", "http", "example.com", 80),
@@ -113,7 +118,9 @@ async def test_what_is_no_text_is_refused_with_an_example(value: object) -> None
 
 async def test_in_a_list_each_bad_url_is_its_own_failure() -> None:
     outcomes = await parallel_fetch(list(BAD))
-    kinds = [outcome.error.kind for outcome in outcomes if not outcome.ok and isinstance(outcome.error, FetchError)]
+    kinds = [
+        outcome.error.kind for outcome in outcomes if not outcome.ok and isinstance(outcome.error, FetchError)
+    ]
     assert kinds == ["refused"] * len(BAD)
 
 
@@ -211,7 +218,7 @@ def test_aiohttp_and_we_read_the_same_host_and_port(text: str) -> None:
     except BadAddress:
         return
     url = URL(address.url, encoded=True)
-    assert (url.scheme, f"[{url.host}]" if ":" in (url.host or "") else url.raw_host, url.port) == address[1:4]
+    assert (url.scheme, f"[{url.host}]" if ":" in (url.host or "") else url.raw_host, url.port) == address[
+        1:4
+    ]
     assert (url.user, url.password) == (None, None)
-
-

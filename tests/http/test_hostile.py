@@ -56,14 +56,23 @@ KINDS: dict[str, tuple[Handler, str]] = {
     "garbage instead of a status line": (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "protocol"),
     "a negative length": (raw(HEAD + b"Content-Length: -3\r\n\r\nabc"), "protocol"),
     "a length that is no number": (raw(HEAD + b"Content-Length: 3x\r\n\r\nabc"), "protocol"),
-    "two lengths that differ": (raw(HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), "protocol"),
-    "a chunk size that is no number": (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n"), "protocol"),
+    "two lengths that differ": (
+        raw(HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+        "protocol",
+    ),
+    "a chunk size that is no number": (
+        raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n"),
+        "protocol",
+    ),
     "a header line without a colon": (raw(HEAD + b"no colon here\r\n\r\n"), "protocol"),
     "a line break in a header name": (raw(HEAD + b"X\n-Y : 1\r\n\r\n"), "protocol"),
     "a header of a megabyte": (raw(HEAD + b"X-Big: " + b"x" * 1_000_000 + b"\r\n\r\n"), "protocol"),
     "200,000 headers": (raw(HEAD + b"X: y\r\n" * 200_000 + b"\r\n"), "protocol"),
     "a close without an answer": (raw(then_close=True), "connect"),
-    "a body shorter than announced": (raw(HEAD + b"Content-Length: 9\r\n\r\nhalf", then_close=True), "connect"),
+    "a body shorter than announced": (
+        raw(HEAD + b"Content-Length: 9\r\n\r\nhalf", then_close=True),
+        "connect",
+    ),
     "a close in the middle of a chunk": (
         raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", then_close=True),
         "connect",
@@ -151,7 +160,9 @@ async def test_a_gzip_bomb_stops_at_the_cap_with_little_memory() -> None:
 
 async def test_a_bomb_in_a_bomb_stops_at_the_cap_too() -> None:
     body = gzip.compress(bomb(1 << 30))
-    error = await failing(text(body, headers={"Content-Encoding": "gzip, gzip"}), timeout=5.0, max_bytes=100_000)
+    error = await failing(
+        text(body, headers={"Content-Encoding": "gzip, gzip"}), timeout=5.0, max_bytes=100_000
+    )
     assert error.kind == "too_large"
 
 
@@ -206,7 +217,9 @@ async def test_an_answer_to_head_and_204_have_no_body_whatever_they_announce() -
     async def head(exchange: Exchange) -> None:
         await exchange.send(HEAD + b"Content-Length: 5000000000\r\nContent-Encoding: gzip\r\n\r\n")
 
-    async with serving({"/h": head, "/n": raw(b"HTTP/1.1 204 None\r\nContent-Encoding: gzip\r\n\r\n")}) as server:
+    async with serving(
+        {"/h": head, "/n": raw(b"HTTP/1.1 204 None\r\nContent-Encoding: gzip\r\n\r\n")}
+    ) as server:
         assert (await fetch(server.url("/h"), method="HEAD", timeout=0.5)).body == b""
         assert (await fetch(server.url("/n"), timeout=0.5)).body == b""
 

@@ -51,12 +51,16 @@ async def test_with_follow_0_a_redirect_is_an_answer_like_any_other() -> None:
 
 
 async def test_a_redirect_status_without_a_location_is_an_answer() -> None:
-    async with serving({"/300": text("choose", 300), "/302": text("?", 302), "/304": text("", 304)}) as server:
+    async with serving(
+        {"/300": text("choose", 300), "/302": text("?", 302), "/304": text("", 304)}
+    ) as server:
         for path in ("/300", "/302", "/304"):
             assert (await fetch(server.url(path), ok="any")).status == int(path[1:])
 
 
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "javascript:alert(1)", "ftp://127.0.0.1/", "http://127.1/", "\\\\x"])
+@pytest.mark.parametrize(
+    "to", ["file:///etc/passwd", "javascript:alert(1)", "ftp://127.0.0.1/", "http://127.1/", "\\\\x"]
+)
 async def test_a_redirect_to_anything_but_http_is_refused(to: str) -> None:
     async with serving(redirect(to)) as server:
         with pytest.raises(FetchError, match="302 leads nowhere") as caught:
@@ -108,7 +112,9 @@ async def test_user_and_password_of_a_url_are_sent_to_its_origin_alone() -> None
 async def test_a_host_header_of_ones_own_stays_behind_too() -> None:
     async with serving({"*": echo}) as other, serving({"*": echo}) as home:
         home.routes["/out"] = redirect(other.url("/in"))
-        await fetch(home.url("/out"), headers={"Host": "virtual.example", "Referer": "http://secret.example/"})
+        await fetch(
+            home.url("/out"), headers={"Host": "virtual.example", "Referer": "http://secret.example/"}
+        )
         assert home.asked[0].headers["Host"] == "virtual.example"
         assert other.asked[0].headers["Host"] == f"127.0.0.1:{other.port}"
         assert "Referer" not in other.asked[0].headers
@@ -143,7 +149,9 @@ async def test_the_method_after_a_redirect(status: int, before: str, after: str,
 
 
 async def test_a_cookie_that_is_set_on_the_way_is_not_kept() -> None:
-    async with serving({"/in": echo, "/out": text("", 302, {"Location": "/in", "Set-Cookie": "a=b"})}) as server:
+    async with serving(
+        {"/in": echo, "/out": text("", 302, {"Location": "/in", "Set-Cookie": "a=b"})}
+    ) as server:
         assert "cookie" not in (await fetch(server.url("/out"))).text().lower()
 
 
@@ -166,7 +174,9 @@ def hop_to(url: str, start: str = "https://a.example/x") -> Hop:
     return next_hop(first_hop(request, address_of(start)), 302, address_of(url))
 
 
-@pytest.mark.parametrize("url", ["http://a.example/", "https://b.example/", "https://a.example:444/", "https://a.example./"])
+@pytest.mark.parametrize(
+    "url", ["http://a.example/", "https://b.example/", "https://a.example:444/", "https://a.example./"]
+)
 def test_scheme_host_and_port_each_make_another_origin(url: str) -> None:
     hop = hop_to(url)
     assert hop.foreign

@@ -16,7 +16,7 @@ from atonce.http.fetch import fetch
 from atonce.http.retries import LONGEST, retry_after
 from tests.http.server import Exchange, Handler, closed_port, serving, silence, text
 
-AT_ONCE = Retry(attempts=3, base_delay=0.0, max_delay=0.0)
+AT_ONCE = Retry(attempts=3, base_delay=0.0, max_delay=0.001)
 
 
 def at_last(*before: Handler, then: Handler | None = None) -> Handler:
@@ -51,7 +51,9 @@ async def test_the_last_failure_is_raised_with_the_attempts_as_notes() -> None:
         with pytest.raises(HttpStatusError, match="503 Service Unavailable") as caught:
             await fetch(server.url(), retry=AT_ONCE)
         assert len(server.asked) == 3
-        assert any("3 attempts" in note and "500" in note and "502" in note for note in caught.value.__notes__)
+        assert any(
+            "3 attempts" in note and "500" in note and "502" in note for note in caught.value.__notes__
+        )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
@@ -206,7 +208,9 @@ async def test_a_retry_may_bring_the_deadline_and_the_shorter_one_holds() -> Non
         for deadlines in ((0.1, 9.0), (9.0, 0.1), (0.1, None)):
             began = time.monotonic()
             with pytest.raises(FetchError):
-                await fetch(server.url(), deadline=deadlines[1], retry=Retry(base_delay=0.0, deadline=deadlines[0]))
+                await fetch(
+                    server.url(), deadline=deadlines[1], retry=Retry(base_delay=0.0, deadline=deadlines[0])
+                )
             assert time.monotonic() - began < 1.0
 
 
@@ -220,7 +224,9 @@ async def test_a_pause_that_does_not_fit_into_the_deadline_is_not_begun() -> Non
 
 async def test_a_pause_can_be_cancelled() -> None:
     async with serving(text("", 500)) as server:
-        task = asyncio.create_task(fetch(server.url(), retry=Retry(base_delay=30.0, max_delay=30.0, jitter=None)))
+        task = asyncio.create_task(
+            fetch(server.url(), retry=Retry(base_delay=30.0, max_delay=30.0, jitter=None))
+        )
         while not server.asked:
             await asyncio.sleep(0)
         await asyncio.sleep(0.05)

@@ -245,9 +245,8 @@ class Watched:
                 else:
                     self.labels.add("the consumer was busy")
                     await pause(step)
-            if not script and quota <= 0 and self.plan.end != "drain":
-                if await self.leave(stream):
-                    break
+            if not script and quota <= 0 and self.plan.end != "drain" and await self.leave(stream):
+                break
             self.in_body = False
         else:
             self.in_body = False
@@ -381,7 +380,7 @@ def possible(item: Item, plan: Plan, attempt: int = 1) -> set[tuple[str, int]]:
     """What the outcome of `item` may say, with the attempts that takes; two answers where two things meet."""
     said, limit = set(), plan.timeout
     own = {"raises cancelled": "stopped", "cancels its task": "stopped"}.get(item.kind, "ok")
-    if item.kind.startswith("raises ") and own == "ok" or item.kind == "raises":
+    if (item.kind.startswith("raises ") and own == "ok") or item.kind == "raises":
         own = "error"
     if item.kind == "flaky" and attempt <= item.more:
         own = "error"
@@ -431,7 +430,9 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
             consumer.cancel()
 
     def on_turn(turn: int) -> None:
-        if turn == plan.cancel_turn or (plan.cancel_again and cancels == 1 and turn == first + plan.cancel_again):
+        if turn == plan.cancel_turn or (
+            plan.cancel_again and cancels == 1 and turn == first + plan.cancel_again
+        ):
             cancel()
 
     if plan.cancel_turn is None and plan.end == "cancel":

@@ -114,7 +114,11 @@ def test_a_cancel_at_any_turn_of_the_loop_leaves_nothing(
     runs = watch_cancelled_at_every_turn(replace(SWEPT[name], cancel_again=again), seed)
     assert not trouble.reports
     reached = set().union(*(watched.labels for watched in runs))
-    assert {"cancelled before anything began", "cancelled while waiting", "cancelled in the turn after an end"} <= reached
+    assert {
+        "cancelled before anything began",
+        "cancelled while waiting",
+        "cancelled in the turn after an end",
+    } <= reached
 
 
 def note(watched: Watched, sometimes: Sometimes) -> None:
@@ -124,9 +128,15 @@ def note(watched: Watched, sometimes: Sometimes) -> None:
     plan = watched.plan
     for outcome in watched.outcomes:
         at_the_limit = plan.timeout == outcome.input.seconds and plan.attempts is None
-        if at_the_limit and outcome.input.kind == "value" and "a timeout at the last moment" in sometimes.labels:
+        if (
+            at_the_limit
+            and outcome.input.kind == "value"
+            and "a timeout at the last moment" in sometimes.labels
+        ):
             sometimes.reached("a timeout at the last moment", not outcome.ok)
         if outcome.attempts > 1 and "a retry helped" in sometimes.labels:
             sometimes.reached("a retry helped" if outcome.ok else "retries did not help")
     if "the input broke" in sometimes.labels:
-        sometimes.reached("the input broke", watched.ended_with is not None and watched.plan.source.raises_at is not None)
+        sometimes.reached(
+            "the input broke", watched.ended_with is not None and watched.plan.source.raises_at is not None
+        )

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-
-from atonce import MISSING, Failed, Ok, Retry, TaskTimeout, aggregate, source, with_fallback
 from tests.verbs.acts import Probe, Stubborn, error_of, fail, forever, gate, give, notes, now, value_of
 from tests.verbs.test_retry import Flaky
+
+from atonce import MISSING, Failed, Ok, Retry, TaskTimeout, aggregate, source, with_fallback
 
 virtual = pytest.mark.virtual
 
@@ -89,7 +89,9 @@ async def test_a_fallback_stands_for_a_failure_and_is_marked() -> None:
 
 @virtual
 async def test_a_fallback_stands_for_what_is_late() -> None:
-    got = await aggregate({"a": source(forever, fallback=0), "b": source(forever, timeout=1.0, fallback=1)}, timeout=2.0)
+    got = await aggregate(
+        {"a": source(forever, fallback=0), "b": source(forever, timeout=1.0, fallback=1)}, timeout=2.0
+    )
     assert got == {"a": Ok(0), "b": Ok(1)}
 
 
@@ -238,7 +240,10 @@ def test_a_source_checks_its_call_when_it_is_made() -> None:
 @virtual
 async def test_a_source_may_be_asked_more_than_once() -> None:
     one = source(give, 1, fallback=0)
-    assert [await aggregate({"a": one}), await aggregate({"a": one, "b": one})] == [{"a": Ok(1)}, {"a": Ok(1), "b": Ok(1)}]
+    assert [await aggregate({"a": one}), await aggregate({"a": one, "b": one})] == [
+        {"a": Ok(1)},
+        {"a": Ok(1), "b": Ok(1)},
+    ]
 
 
 def test_missing_is_not_none_and_says_its_name() -> None:
@@ -256,7 +261,9 @@ async def test_with_fallback_gives_outcomes_in_the_order_of_the_list() -> None:
 
 @virtual
 async def test_the_fallback_stands_for_each_that_fails_or_is_late() -> None:
-    got = await with_fallback([partial(fail, ValueError("x")), forever, partial(give, 3)], timeout=1.0, fallback=0)
+    got = await with_fallback(
+        [partial(fail, ValueError("x")), forever, partial(give, 3)], timeout=1.0, fallback=0
+    )
     assert got == [Ok(0), Ok(0), Ok(3)]
     assert [outcome.fallback for outcome in got] == [True, True, False]
 
@@ -276,7 +283,9 @@ async def test_fallback_none_is_a_fallback() -> None:
 
 @virtual
 async def test_a_source_in_the_list_may_have_limits_of_its_own() -> None:
-    got = await with_fallback([source(forever, timeout=1.0, fallback="own"), partial(give, 1, 2.0)], fallback="common")
+    got = await with_fallback(
+        [source(forever, timeout=1.0, fallback="own"), partial(give, 1, 2.0)], fallback="common"
+    )
     assert got == [Ok("own"), Ok(1)]
 
 

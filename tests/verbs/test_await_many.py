@@ -6,9 +6,9 @@ import asyncio
 import itertools
 
 import pytest
+from tests.verbs.acts import Probe, Stubborn, fail, forever, gate, give, now, turns
 
 from atonce import Failed, Ok, TaskStopped, TaskTimeout, await_many, completed, poll, scope, spawn
-from tests.verbs.acts import Probe, Stubborn, fail, forever, gate, give, now, turns
 
 virtual = pytest.mark.virtual
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.verbs.acts import Probe, Stubborn, fail, forever, gate, give, now, turns, until_asked
 
 from atonce import Failed, TaskStopped, TaskTimeout, await_one, completed, poll, spawn
-from tests.verbs.acts import Probe, Stubborn, fail, forever, gate, give, now, turns, until_asked
 
 virtual = pytest.mark.virtual
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, error_of, fail, forever, give, now, turns, value_of
 
 import atonce
 from atonce import (
@@ -30,7 +31,6 @@ from atonce import (
     shutdown,
     spawn,
 )
-from tests.verbs.acts import Probe, error_of, fail, forever, give, now, turns, value_of
 
 virtual = pytest.mark.virtual
 

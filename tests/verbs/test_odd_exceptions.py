@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.leaks import Trouble
+from tests.verbs.acts import fail, forever, turns
 
 import atonce
 from atonce import Failed, Ok, TaskStopped, TaskTimeout, poll, spawn
-from tests.leaks import Trouble
-from tests.verbs.acts import fail, forever, turns
 
 virtual = pytest.mark.virtual
 BOTH = pytest.mark.parametrize("on", ["loop", "thread"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from atonce import Retry, TaskTimeout, parallel_map
 from tests.verbs.acts import Probe, fake, forever, gate, give, notes, now
 from tests.verbs.test_retry import Flaky
+
+from atonce import Retry, TaskTimeout, parallel_map
 
 virtual = pytest.mark.virtual
 
@@ -125,7 +126,7 @@ async def test_a_rate_spaces_the_starts() -> None:
         starts.append(now())
 
     await parallel_map(range(5), work, rate="2/s")
-    assert [after - before for before, after in zip(starts, starts[1:], strict=False)] == pytest.approx([0.5] * 4)
+    assert [after - before for before, after in itertools.pairwise(starts)] == pytest.approx([0.5] * 4)
 
 
 @virtual
@@ -168,13 +169,22 @@ async def test_plain_functions_run_in_threads() -> None:
 
 
 async def test_on_loop_runs_plain_functions_on_the_loop() -> None:
-    assert await parallel_map([1], lambda _: threading.current_thread(), on="loop") == [threading.current_thread()]
+    assert await parallel_map([1], lambda _: threading.current_thread(), on="loop") == [
+        threading.current_thread()
+    ]
 
 
 @virtual
 async def test_a_backend_object_will_do() -> None:
     began = now()
-    assert await parallel_map(range(6), lambda n: n + 1, on=fake(1.0), max_concurrency=3) == [1, 2, 3, 4, 5, 6]
+    assert await parallel_map(range(6), lambda n: n + 1, on=fake(1.0), max_concurrency=3) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert now() - began == pytest.approx(2.0)
 
 
@@ -197,7 +207,9 @@ async def test_maps_may_be_nested() -> None:
     async def row(n: int) -> list[int]:
         return await parallel_map(range(n), double, max_concurrency=2)
 
-    assert await parallel_map(range(5), row, max_concurrency=2) == [[2 * m for m in range(n)] for n in range(5)]
+    assert await parallel_map(range(5), row, max_concurrency=2) == [
+        [2 * m for m in range(n)] for n in range(5)
+    ]
 
 
 async def test_maps_in_threads_nested_in_threads_do_not_lock_up() -> None:

@@ -7,9 +7,9 @@ import threading
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, fail, forever, gate, give, notes, now
 
 from atonce import TaskTimeout, async_pipeline
-from tests.verbs.acts import Probe, fail, forever, gate, give, notes, now
 
 virtual = pytest.mark.virtual
 
@@ -57,7 +57,10 @@ async def test_async_steps_run_on_the_loop_and_plain_ones_in_threads() -> None:
 
 
 async def test_on_loop_runs_plain_steps_on_the_loop() -> None:
-    assert await async_pipeline(1, [lambda _: threading.current_thread()], on="loop") is threading.current_thread()
+    assert (
+        await async_pipeline(1, [lambda _: threading.current_thread()], on="loop")
+        is threading.current_thread()
+    )
 
 
 @virtual

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, error_of, fail, forever, gate, give, now, turns
 
 from atonce import Failed, Ok, TaskStopped, TaskTimeout, completed, poll, poll_many, scope, shutdown, spawn
-from tests.verbs.acts import Probe, error_of, fail, forever, gate, give, now, turns
 
 virtual = pytest.mark.virtual
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.verbs.acts import Probe, fail, fake, forever, gate, give, now
 
 from atonce import TaskTimeout, process_batch
-from tests.verbs.acts import Probe, fail, fake, forever, gate, give, now
 
 virtual = pytest.mark.virtual
 
@@ -165,7 +165,9 @@ async def test_timeout_none_means_no_limit() -> None:
 
 @virtual
 async def test_the_time_of_a_batch_counts_from_its_start_and_not_from_the_call() -> None:
-    result = await process_batch(range(10), lambda batch: give(batch, 2.0), on="loop", batch_size=1, max_concurrency=1, timeout=3.0)
+    result = await process_batch(
+        range(10), lambda batch: give(batch, 2.0), on="loop", batch_size=1, max_concurrency=1, timeout=3.0
+    )
     assert result.failures == []
 
 
@@ -249,7 +251,9 @@ async def test_a_long_input_is_not_read_ahead_without_bound() -> None:
     async def work(batch: list[int]) -> None:
         await forever()
 
-    working = asyncio.create_task(process_batch(numbers(), work, batch_size=10, max_concurrency=2, timeout=None))
+    working = asyncio.create_task(
+        process_batch(numbers(), work, batch_size=10, max_concurrency=2, timeout=None)
+    )
     await asyncio.sleep(1.0)
     assert len(pulled) <= (2 + 16 + 1) * 10
     working.cancel()
@@ -288,7 +292,7 @@ async def test_a_plain_batch_function_runs_in_a_thread() -> None:
 
 @virtual
 async def test_a_backend_object_will_do() -> None:
-    result = await process_batch(range(4), lambda batch: sum(batch), batch_size=2, on=fake(1.0))
+    result = await process_batch(range(4), sum, batch_size=2, on=fake(1.0))
     assert result.successes == [1, 5]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, Stubborn, eventually, fail, forever, gate, give, now, turns, until_asked
 
 from atonce import TaskStopped, TaskTimeout, poll, race, spawn
-from tests.verbs.acts import Probe, Stubborn, eventually, fail, forever, gate, give, now, turns, until_asked
 
 virtual = pytest.mark.virtual
 
@@ -305,7 +305,9 @@ async def test_a_coroutine_among_the_contenders_is_refused() -> None:
         await race([give(1)])  # type: ignore[list-item]  # wrong on purpose
 
 
-@pytest.mark.parametrize(("wrong", "meant"), [("first", None), ("first_okay", "first_ok"), (None, None), (True, None)])
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("first", None), ("first_okay", "first_ok"), (None, None), (True, None)]
+)
 async def test_an_unknown_until_is_refused_and_the_nearest_suggested(wrong: Any, meant: str | None) -> None:
     with pytest.raises(ValueError, match="until is 'first_ok' or 'first_done'") as caught:
         await race([after(1.0)], until=wrong)
@@ -317,11 +319,11 @@ async def test_an_unknown_until_is_refused_and_the_nearest_suggested(wrong: Any,
 
 
 async def test_plain_functions_race_in_threads() -> None:
-    assert await race([lambda: threading.current_thread()]) is not threading.current_thread()
+    assert await race([threading.current_thread]) is not threading.current_thread()
 
 
 async def test_async_and_plain_contenders_may_be_mixed() -> None:
-    assert await race([lambda: until_asked(), after(0.01, "coroutine")]) == "coroutine"
+    assert await race([until_asked, after(0.01, "coroutine")]) == "coroutine"
 
 
 async def test_a_thread_that_looks_is_over_before_the_race_returns() -> None:

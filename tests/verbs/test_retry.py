@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, forever, gate, notes, now, turns
 
 import atonce
 from atonce import Retry, TaskStopped, TaskTimeout, retry_with_backoff, spawn, stream, telemetry
-from tests.verbs.acts import Probe, forever, gate, notes, now, turns
 
 virtual = pytest.mark.virtual
 
@@ -19,7 +19,9 @@ virtual = pytest.mark.virtual
 class Flaky:
     """Fails a number of times, then returns; remembers when it was called."""
 
-    def __init__(self, failures: int, error: Callable[[], BaseException] = lambda: ValueError("flaky")) -> None:
+    def __init__(
+        self, failures: int, error: Callable[[], BaseException] = lambda: ValueError("flaky")
+    ) -> None:
         self.failures = failures
         self.error = error
         self.calls: list[float] = []
@@ -171,7 +173,10 @@ async def test_jitter_spreads_the_pauses(jitter: Any) -> None:
 @pytest.mark.parametrize("jitter", ["full", "equal", "decorrelated", None])
 async def test_many_attempts_do_not_overflow(jitter: Any) -> None:
     flaky = Flaky(1500)
-    assert await retry_with_backoff(flaky.work, attempts=2000, base_delay=1e-6, max_delay=1e-3, jitter=jitter) == "done"
+    assert (
+        await retry_with_backoff(flaky.work, attempts=2000, base_delay=1e-6, max_delay=1e-3, jitter=jitter)
+        == "done"
+    )
 
 
 # -- retry_on -----------------------------------------------------------------------------------------------------
@@ -266,7 +271,9 @@ async def test_a_cancel_is_never_tried_again_and_waits_until_the_attempt_is_over
 @virtual
 async def test_a_cancel_during_a_pause_ends_it_at_once() -> None:
     flaky = Flaky(100)
-    retrying = asyncio.create_task(retry_with_backoff(flaky.work, base_delay=50.0, max_delay=50.0, jitter=None))
+    retrying = asyncio.create_task(
+        retry_with_backoff(flaky.work, base_delay=50.0, max_delay=50.0, jitter=None)
+    )
     await asyncio.sleep(1.0)
     began = now()
     retrying.cancel()
@@ -308,7 +315,9 @@ async def test_deadline_bounds_all_attempts_and_pauses_together() -> None:
     flaky = Flaky(100)
     began = now()
     with pytest.raises(ValueError, match="flaky"):
-        await retry_with_backoff(flaky.work, attempts=1000, base_delay=1.0, max_delay=1.0, jitter=None, deadline=4.5)
+        await retry_with_backoff(
+            flaky.work, attempts=1000, base_delay=1.0, max_delay=1.0, jitter=None, deadline=4.5
+        )
     assert now() - began <= 4.5
     assert len(flaky.calls) == 5
 
@@ -397,7 +406,7 @@ async def test_a_timed_out_thread_is_abandoned_and_tried_again() -> None:
 
 async def test_a_lambda_around_an_async_def_is_tried_again() -> None:
     flaky = Flaky(2)
-    assert await retry_with_backoff(lambda: flaky.work(), base_delay=0) == "done"
+    assert await retry_with_backoff(flaky.work, base_delay=0) == "done"
 
 
 async def test_a_call_that_does_not_fit_is_refused_before_the_first_attempt() -> None:
@@ -413,7 +422,9 @@ async def test_a_retry_on_that_is_neither_types_nor_a_predicate_is_refused(wrong
         await retry_with_backoff(Flaky(0).work, retry_on=wrong)
 
 
-@pytest.mark.parametrize(("wrong", "meant"), [("ful", "full"), ("none", None), (True, None), (0, None), ("", None)])
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("ful", "full"), ("none", None), (True, None), (0, None), ("", None)]
+)
 async def test_an_unknown_jitter_is_refused_and_the_nearest_suggested(wrong: Any, meant: str | None) -> None:
     with pytest.raises(ValueError, match="jitter is 'full' or 'equal' or 'decorrelated' or None") as caught:
         await retry_with_backoff(Flaky(0).work, jitter=wrong)
@@ -424,7 +435,9 @@ async def test_an_unknown_jitter_is_refused_and_the_nearest_suggested(wrong: Any
 @virtual
 async def test_each_retry_is_told_to_telemetry() -> None:
     seen: list[Any] = []
-    telemetry.attach("test", "task.retry", lambda event, measurements, metadata: seen.append(metadata["attempt"]))
+    telemetry.attach(
+        "test", "task.retry", lambda event, measurements, metadata: seen.append(metadata["attempt"])
+    )
     try:
         await retry_with_backoff(Flaky(2).work)
     finally:

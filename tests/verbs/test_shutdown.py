@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-import atonce
-from atonce import Failed, Ok, TaskStopped, TaskTimeout, await_one, completed, poll, shutdown, spawn
 from tests.verbs.acts import (
     Probe,
     Stubborn,
@@ -21,6 +18,9 @@ from tests.verbs.acts import (
     turns,
     until_asked,
 )
+
+import atonce
+from atonce import Failed, Ok, TaskStopped, TaskTimeout, await_one, completed, poll, shutdown, spawn
 
 virtual = pytest.mark.virtual
 

@@ -11,10 +11,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from tests.verbs.acts import Probe, fail, forever, give, notes, turns
 
 import atonce
 from atonce import spawn
-from tests.verbs.acts import Probe, fail, forever, give, notes, turns
 
 virtual = pytest.mark.virtual
 colour: ContextVar[str] = ContextVar("colour", default="none")
@@ -138,7 +138,7 @@ CALLABLES = {
     "async def": _add,
     "def": _plain_add,
     "lambda": lambda n: n + 1,
-    "lambda around an async def": lambda n: _add(n),
+    "lambda around an async def": _add,
     "partial of an async def": functools.partial(_add, more=1),
     "partial of a def": functools.partial(_plain_add, more=1),
     "partial of a partial of an async def": functools.partial(functools.partial(_add), more=1),
@@ -371,7 +371,7 @@ async def test_a_lambda_around_an_async_def_sees_the_context_of_the_spawn() -> N
         return colour.get()
 
     token = colour.set("green")
-    task = spawn(lambda: look())
+    task = spawn(look)
     colour.reset(token)
     assert await task == "green"
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-import atonce
-from atonce import Failed, Ok, TaskStopped, TaskTimeout, Task, spawn
 from tests.leaks import Trouble
 from tests.verbs.acts import Probe, Stubborn, eventually, fail, forever, gate, give, notes, turns, until_asked
+
+import atonce
+from atonce import Failed, Ok, Task, TaskStopped, TaskTimeout, spawn
 
 virtual = pytest.mark.virtual
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import tenacity
-
-from atonce import Retry, TaskTimeout, aggregate, retry_with_backoff, source, stream
 from tests.verbs.acts import forever, now
 from tests.verbs.test_retry import Flaky
+
+from atonce import Retry, TaskTimeout, aggregate, retry_with_backoff, source, stream
 
 virtual = pytest.mark.virtual
 
@@ -135,13 +135,19 @@ async def test_a_retry_object_says_what_is_tried_again(retry_on: Any, calls: int
 async def test_a_retry_object_gets_a_timeout_of_ours_too() -> None:
     with pytest.raises(TaskTimeout):
         await retry_with_backoff(
-            forever, timeout=1.0, attempts=2, retry_on=tenacity.retry_if_exception_type(TimeoutError), base_delay=0
+            forever,
+            timeout=1.0,
+            attempts=2,
+            retry_on=tenacity.retry_if_exception_type(TimeoutError),
+            base_delay=0,
         )
 
 
 @virtual
 @pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
-async def test_what_ends_a_program_is_not_tried_again_whatever_a_retry_object_says(error: type[BaseException]) -> None:
+async def test_what_ends_a_program_is_not_tried_again_whatever_a_retry_object_says(
+    error: type[BaseException],
+) -> None:
     flaky = Flaky(100, error)
     with pytest.raises(error):
         await retry_with_backoff(flaky.work, retry_on=tenacity.retry_always)
@@ -217,5 +223,7 @@ def test_a_stop_or_wait_object_is_no_retry_on(wrong: Any) -> None:
 
 def test_atonce_does_not_import_tenacity() -> None:
     program = "import atonce, atonce.blocking, sys; print('tenacity' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
     assert done.stdout.strip() == "False"

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from atonce._model.errors import MisuseError
 from atonce._runtime.owner import GRACE, Owner, scope_var
@@ -212,7 +212,7 @@ class BlockingScope:
     def __init__(self, *, grace: float = GRACE, name: str | None = None) -> None:
         self._scope = Scope(grace=grace, name=name)
 
-    def __enter__(self) -> BlockingScope:
+    def __enter__(self) -> Self:
         portal()
         self._scope.enter()
         return self

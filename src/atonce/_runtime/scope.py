@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import Token
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from atonce._model.checks import label, seconds
 from atonce._model.errors import TaskStopped
@@ -44,7 +44,7 @@ class Scope(Owner):
         self._failures: list[BaseException] = []
         self._token: Token[Owner | None] | None = None
 
-    async def __aenter__(self) -> Scope:
+    async def __aenter__(self) -> Self:
         self._host = asyncio.current_task()
         return self.enter()
 

@@ -86,7 +86,9 @@ def _unusual(text: str) -> Address:
     assert match is not None  # every part may be empty
     scheme, authority, path, query = match.groups()
     if scheme is None:
-        raise BadAddress(f"the URL has no scheme: write e.g. 'https://{without_credentials(text).lstrip('/')[:100]}'")
+        raise BadAddress(
+            f"the URL has no scheme: write e.g. 'https://{without_credentials(text).lstrip('/')[:100]}'"
+        )
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         raise BadAddress(f"only http and https are asked; got {scheme}:")
