@@ -16,7 +16,8 @@ from atonce import Ok, Outcome, Response, Stream, spawn
 from atonce.cli import receipt
 from atonce.cli.durations import bytes_shown
 from atonce.cli.failure import described, host_of
-from atonce.cli.progress import View, choose
+from atonce.cli.progress import View
+from atonce.cli.showing import choose
 from atonce.cli.tally import Tally
 from atonce.cli.terminal import Terminal, say, visible, without_credentials
 

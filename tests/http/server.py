@@ -36,8 +36,9 @@ class Exchange:
         status: int = 200,
         headers: Iterable[tuple[str, str]] | dict[str, str] = (),
     ) -> None:
-        """Write a proper answer."""
-        await self.send(answer(body, status, headers))
+        """Write a proper answer; one to HEAD has no body."""
+        whole = answer(body, status, headers)
+        await self.send(whole.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if self.method == "HEAD" else whole)
 
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""

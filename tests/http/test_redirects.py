@@ -12,7 +12,6 @@ from tests.http.server import Exchange, echo, redirect, serving, text
 
 SECRETS = {
     "Authorization": "Bearer abc",
-    "authorization": "Basic abc",
     "Cookie": "a=b",
     "Proxy-Authorization": "Basic abc",
     "X-API-Key": "abc",
@@ -186,6 +185,16 @@ def test_scheme_host_and_port_each_make_another_origin(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://a.example/y", "https://a.example:443/", "https://A.EXAMPLE/"])
 def test_other_spellings_are_the_same_origin(url: str) -> None:
     assert not hop_to(url).foreign
+
+
+def test_every_copy_of_a_credential_is_dropped() -> None:
+    request = Request.of(
+        headers=[("Cookie", "a=1"), ("cookie", "b=2"), ("AUTHORIZATION", "x"), ("Accept", "*/*")]
+    )
+    hop = next_hop(
+        first_hop(request, address_of("http://u:p@a.example/")), 302, address_of("http://b.example/")
+    )
+    assert hop.headers == (("Accept", "*/*"),)
 
 
 def test_only_names_that_look_like_credentials_stay_home() -> None:

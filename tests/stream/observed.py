@@ -348,7 +348,7 @@ class Watched:
         if isinstance(error, TaskStopped):
             return "stopped"
         own = self.errors.get(outcome.input.number)
-        assert error is own or (own is None and isinstance(error, RuntimeError)), (
+        assert error is own or (own is None and isinstance(error, StopIteration)), (
             f"not the item's own: {error!r}"
         )
         return "error"

@@ -562,31 +562,6 @@ async def test_a_finished_task_and_its_value_are_freed_without_the_garbage_colle
         gc.enable()
 
 
-async def test_a_failed_task_and_its_error_are_freed_without_the_garbage_collector() -> None:
-    class BrokenError(Exception):
-        pass
-
-    async def broken() -> None:
-        raise BrokenError
-
-    async def look() -> weakref.ref[BaseException]:
-        task = spawn(broken)
-        try:
-            await task
-        except BrokenError as error:
-            return weakref.ref(error)
-        raise AssertionError
-
-    gc.collect()
-    gc.disable()
-    try:
-        error = await look()
-        await turns()
-        assert error() is None
-    finally:
-        gc.enable()
-
-
 async def test_a_task_that_nobody_refers_to_is_not_collected_before_its_end() -> None:
     ended: list[int] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from asyncio import Task
 from collections.abc import Callable
@@ -59,6 +60,12 @@ class LoopBackend:
         return LoopLanes(desk, bound, over)
 
 
+def retrieve_later(task: asyncio.Task[Any] | None) -> None:
+    """An interrupt goes through the loop itself: nobody need be told that its task's exception was not retrieved."""
+    if task is not None:
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
 async def run_call(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """One call from begin to end."""
     to.began = to.clock()
@@ -67,6 +74,7 @@ async def run_call(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...]) 
     except BaseException as error:
         to.raised(error)
         if isinstance(error, KeyboardInterrupt):
+            retrieve_later(asyncio.current_task())
             raise
     else:
         to.returned(value)

@@ -278,18 +278,20 @@ class ThreadBackend:
         """Wait for a call; None when this worker should end."""
         with self._ready:
             while not self._queue:
-                if not self._open:
+                if not self._open or not self._wait():
                     return None
-                self._idle += 1
-                try:
-                    if not self._ready.wait(IDLE) and not self._queue:
-                        return None
-                finally:
-                    self._idle -= 1
             job = self._queue.popleft()
             job.state = "running"
             self._running += 1
             return job
+
+    def _wait(self) -> bool:
+        """Be idle until there is a call or the backend closes; False when that took too long."""
+        self._idle += 1
+        try:
+            return self._ready.wait(IDLE) or bool(self._queue)
+        finally:
+            self._idle -= 1
 
 
 _default: ThreadBackend | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from atonce._model.checks import LARGEST, choice, count, seconds, seconds_or_none, shown
+from atonce._model.checks import choice, count, seconds, seconds_or_none, shown
 
 Jitter: TypeAlias = Literal["full", "equal", "decorrelated"] | None
 RetryOn: TypeAlias = (
@@ -111,6 +111,6 @@ class Rate:
                 f"rate is a Rate or text, e.g. rate='10/s' or Rate(10, per=1.0); got {shown(value)}"
             )
         match = _RATE_TEXT.fullmatch(value.lower())
-        if match is None or match[2] not in _UNITS or not 0 < int(match[1]) <= LARGEST:
+        if match is None or match[2] not in _UNITS or int(match[1]) == 0:
             raise ValueError(f"rate is written '10/s', '300/min' or '1000/h'; got {shown(value)}")
         return cls(int(match[1]), per=_UNITS[match[2]])

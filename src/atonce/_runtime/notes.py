@@ -14,6 +14,13 @@ def annotate(error: BaseException, note: str) -> None:
         error.add_note(note)
 
 
+def as_raised(error: BaseException) -> BaseException:
+    """The exception that the user's code raised: Python turns a `StopIteration` in a coroutine into `RuntimeError`."""
+    if type(error) is RuntimeError and isinstance(error.__cause__, (StopIteration, StopAsyncIteration)):
+        return error.__cause__ if str(error).startswith("coroutine raised") else error
+    return error
+
+
 def item_note(name: str, index: int, item: object, attempt: int, of: int) -> str:
     """Say which item of a stream failed."""
     tries = f", attempt {attempt} of {of}" if of > 1 else ""
@@ -23,6 +30,12 @@ def item_note(name: str, index: int, item: object, attempt: int, of: int) -> str
 def attempts_note(errors: list[str], attempts: int) -> str:
     """Say how the attempts before the last one went."""
     return f"atonce: {attempts} attempts; earlier ones: {'; '.join(errors)}"
+
+
+def annotate_attempts(error: BaseException, earlier: list[str]) -> None:
+    """Say on the last error how the attempts before it went, if there were any."""
+    if earlier:
+        annotate(error, attempts_note(earlier, len(earlier) + 1))
 
 
 def short(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -40,12 +41,15 @@ class Owner:
 
     #: Whether it came from the context, which a child must then not inherit: what a child starts is the child's.
     is_scope = True
+    #: Whether its children run on the private loop of the blocking face.
+    on_portal = False
 
-    __slots__ = ("children", "clock", "closed", "empty")
+    __slots__ = ("children", "clock", "closed", "empty", "pid")
 
     def __init__(self) -> None:
         self.children: set[Any] = set()
         self.closed = False
+        self.pid = os.getpid()
         #: The clock of the loop that runs the children, known from the first child on.
         self.clock: Clock | None = None
         #: Resolved when the last child is gone, where somebody waits for that.
@@ -78,14 +82,19 @@ class Owner:
         for child in tuple(self.children):
             child.stop()
 
-    async def wait_empty(self, grace: float) -> None:
+    async def wait_empty(self, grace: float, *, quiet: bool = False) -> None:
         """Wait until no child is left, at most `grace` seconds; what is left then is abandoned and logged.
 
         A cancel of the waiter does not cut the wait short: it is raised when the wait is over.
         """
         _, cancelled = await wait_for_end(lambda: not self.children, self._subscribe, grace)
         for child in tuple(self.children):
-            log.warning("abandoned after %g s: %s does not end", grace, child)
+            log.log(
+                logging.DEBUG if quiet else logging.WARNING,
+                "abandoned after %g s: %s does not end",
+                grace,
+                child,
+            )
             child.abandon()
             self.children.discard(child)
         if cancelled is not None:

@@ -128,11 +128,7 @@ class Portal:
         self._thread.join(EXIT_GRACE * 2)
 
     def _visit(self, visit: _Visit[T], start: Callable[[], None]) -> T:
-        if self.is_inside():
-            raise MisuseError(
-                "atonce.blocking was called on its own event loop, where waiting would stop everything: "
-                "inside an `async def` use the same verb of `atonce` and await it"
-            )
+        self.check_outside()
         if not self._open:
             raise MisuseError("atonce.blocking is closed: the interpreter is exiting")
         self.post(start)
@@ -145,10 +141,19 @@ class Portal:
         result: T = visit.result()
         return result
 
+    def check_outside(self) -> None:
+        """Raise in the loop's own thread, where to wait for the loop would be to wait for ever."""
+        if self.is_inside():
+            raise MisuseError(
+                "atonce.blocking was called on its own event loop, where waiting would stop everything: "
+                "inside an `async def` use the same verb of `atonce` and await it"
+            )
+
     def _context(self) -> Context:
         """The caller's context; what it spawns belongs to its `with scope()` block, else to the interpreter."""
         context = copy_context()
-        if context.get(scope_var) is None:
+        scope = context.get(scope_var)
+        if scope is None or not scope.on_portal or scope.pid != self.pid:
             context.run(scope_var.set, self.owner)
         context.run(site_var.set, site_of(sys._getframe(2)))
         return context
@@ -176,16 +181,27 @@ class Portal:
         self.owner.closed = True
         self.owner.stop_children()
         with contextlib.suppress(Exception):
-            await self.owner.wait_empty(EXIT_GRACE)
+            await self.owner.wait_empty(EXIT_GRACE, quiet=True)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         if others:
             await asyncio.wait(others, timeout=EXIT_GRACE / 4)
+        for task in others:
+            setattr(task, "_log_destroy_pending", False)  # noqa: B010  # asyncio's own switch; exit is silent
         self.loop.call_soon(self.loop.stop)
 
 
 _portal: Portal | None = None
+
+
+@atexit.register
+def _close() -> None:
+    """Registered at import, so that what a program registers after it may still use the loop."""
+    if _portal is not None:
+        _portal.close()
+
+
 _making = threading.Lock()
 
 
@@ -196,8 +212,14 @@ def portal() -> Portal:
         with _making:
             if _portal is None or _portal.pid != os.getpid():
                 _portal = Portal()
-                atexit.register(_portal.close)
     return _portal
+
+
+class _PortalScope(Scope):
+    """A scope whose tasks run on the private loop."""
+
+    __slots__ = ()
+    on_portal = True
 
 
 class BlockingScope:
@@ -210,10 +232,10 @@ class BlockingScope:
     __slots__ = ("_scope",)
 
     def __init__(self, *, grace: float = GRACE, name: str | None = None) -> None:
-        self._scope = Scope(grace=grace, name=name)
+        self._scope = _PortalScope(grace=grace, name=name)
 
     def __enter__(self) -> Self:
-        portal()
+        portal().check_outside()
         self._scope.enter()
         return self
 

@@ -10,7 +10,7 @@ from atonce._backends.choose import On
 from atonce._model.call import check_call
 from atonce._model.checks import count, flag, seconds_or_none
 from atonce._model.outcome import Failed, Outcome
-from atonce._verbs.stream import Stream, make_spec
+from atonce._verbs.stream import Stream, check_items, make_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ async def process_batch(
     limit = seconds_or_none("timeout", timeout)
     one_by_one = flag("each", each)
     check_call("fn", fn, (None,))
+    check_items(items)
     spec = make_spec(
         items if one_by_one else _batches(items, size),
         fn,

@@ -55,6 +55,8 @@ class BlockingStreamIterator(Iteration[R], Iterator[R]):
     def __next__(self) -> R:
         run = self.run
         if run is None:
+            if self._done:
+                raise StopIteration
             run = self._start()
         window = run.window
         ready = window.ready
@@ -165,6 +167,16 @@ class BlockingStream(BlockingStreamView[Outcome[T]]):
 
     def __init__(self, stream: Stream[T]) -> None:
         super().__init__(stream.spec, "all")
+
+    @property
+    def spec(self) -> Spec:
+        """What it was asked to do."""
+        return self._spec
+
+    def drain(self) -> None:
+        """Start no further item: every open iteration ends when what runs has ended and been delivered."""
+        for run in [iterator.run for iterator in self._live if iterator.run is not None]:
+            portal().post(run.drain)
 
     def values(self) -> BlockingStreamView[T]:
         """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""

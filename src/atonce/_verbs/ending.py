@@ -134,7 +134,9 @@ class Ending(Generic[T]):
         if self._unseen is not None:
             self._seen()
         if self._outcome is None and self._done:
-            self._outcome = make_ok(self._value, None, None, 1, self._ended - (self.began or self._ended))
+            self._outcome = make_ok(
+                self._value, None, None, 1, self._ended - (self._ended if self.began is None else self.began)
+            )
         return self._outcome
 
     def add_done_callback(self, callback: Callable[[Self], object]) -> None:
@@ -148,7 +150,7 @@ class Ending(Generic[T]):
     def remove_done_callback(self, callback: Callable[[Self], object]) -> None:
         """Take back what `add_done_callback` was given, if it was not called yet."""
         if self._callbacks is not None:
-            self._callbacks = [one for one in self._callbacks if one is not callback]
+            self._callbacks = [one for one in self._callbacks if one != callback]
 
     def when_over(self, callback: Callable[[], None]) -> None:
         """Call `callback()` when it is over."""

@@ -110,7 +110,7 @@ async def shutdown(task: Task[T], grace: float = 5.0) -> Outcome[T] | None:
     """
     patience = seconds("grace", grace, zero=True)
     check_tasks([task])
-    if task.done():
+    if task.is_over():
         return task.outcome()
     cancelled = await end_all([task], patience)
     if cancelled is not None:

@@ -48,6 +48,13 @@ async def async_pipeline(
             )
         try:
             value = await run_child(step, (value,), coroutine, backend_for(on, coroutine), left, where)
+        except TaskTimeout as error:
+            if left is None or error.timeout != left:
+                annotate(error, f"atonce: in {where} of the pipeline")
+                raise
+            raise TaskTimeout(
+                f"the pipeline took longer than timeout={limit:g} s, in {where}", timeout=limit
+            ) from error
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 annotate(error, f"atonce: in {where} of the pipeline")

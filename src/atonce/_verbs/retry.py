@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
 from atonce._backends.choose import On, backend_for
@@ -14,7 +15,7 @@ from atonce._model.errors import TaskTimeout
 from atonce._model.options import Jitter, Retry, RetryOn
 from atonce._policy.backoff import again
 from atonce._runtime import telemetry
-from atonce._runtime.notes import annotate, attempts_note, short
+from atonce._runtime.notes import annotate_attempts, short
 from atonce._verbs.child import run_child
 
 T = TypeVar("T")
@@ -73,10 +74,24 @@ async def retry_with_backoff(  # type: ignore[misc]  # mypy cannot match *Ts aga
     backend = backend_for(on, coroutine)
 
     async def once(attempt: int, left: float | None) -> Any:
-        shorter = [one for one in (limit, left) if one is not None]
-        return await run_child(fn, args, coroutine, backend, min(shorter, default=None))
+        return await one_attempt(partial(run_child, fn, args, coroutine, backend), limit, left, options)
 
     return await attempt_until(once, options, fn_name(fn))
+
+
+async def one_attempt(
+    run: Callable[[float | None], Awaitable[T]], timeout: float | None, left: float | None, retry: Retry
+) -> T:
+    """Make an attempt under the shorter of its own `timeout` and what is `left` of the deadline; say which it was."""
+    if left is None or (timeout is not None and timeout <= left):
+        return await run(timeout)
+    try:
+        return await run(left)
+    except TaskTimeout as error:
+        if error.timeout != left:
+            raise
+        text = f"the attempts together took longer than deadline={retry.deadline:g} s"
+        raise TaskTimeout(text, timeout=retry.deadline) from error
 
 
 async def retrying(once: Callable[[int], Awaitable[T]], retry: Retry, name: str = "the call") -> T:
@@ -114,13 +129,10 @@ async def attempt_until(once: Callable[[int, float | None], Awaitable[T]], retry
         except BaseException as error:
             delay = again(retry, error, attempt, previous, random.random)
             if delay is None or (until is not None and loop.time() + delay >= until):
-                if earlier:
-                    annotate(error, attempts_note(earlier, attempt))
+                annotate_attempts(error, earlier)
                 raise
             earlier.append(short(error))
-            if telemetry.handlers:
-                telemetry.emit(
-                    "task.retry", {"delay": delay}, {"name": name, "attempt": attempt, "error": error}
-                )
+            metadata = {"name": name, "attempt": attempt, "error": error}
+            telemetry.emit("task.retry", {"delay": delay}, metadata)
         previous = delay
         await asyncio.sleep(delay)

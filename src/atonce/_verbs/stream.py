@@ -328,6 +328,12 @@ def stream(
     )
 
 
+def check_items(items: Any) -> None:
+    """Check that there is something to pull from."""
+    if not isinstance(items, (Iterable, AsyncIterable)) and not hasattr(items, "__getitem__"):
+        raise TypeError(f"items is an iterable or an async iterable; got {shown(items)}")
+
+
 def make_spec(
     items: Any,
     fn: Callable[..., Any],
@@ -342,8 +348,7 @@ def make_spec(
     ordered: bool,
 ) -> Spec:
     """Check everything that a stream is told, before anything starts."""
-    if not isinstance(items, (Iterable, AsyncIterable)) and not hasattr(items, "__getitem__"):
-        raise TypeError(f"items is an iterable or an async iterable; got {shown(items)}")
+    check_items(items)
     check_call("fn", fn, (None,))
     coroutine = is_async(fn)
     backend = backend_for(on, coroutine)

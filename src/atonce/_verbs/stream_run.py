@@ -19,7 +19,7 @@ from atonce._policy.window import Window
 from atonce._runtime import telemetry
 from atonce._runtime.clock import clock_of, is_virtual
 from atonce._runtime.feed import InstantFeed, NothingYet, feed_of
-from atonce._runtime.notes import annotate, attempts_note, item_note
+from atonce._runtime.notes import annotate, as_raised, attempts_note, item_note
 from atonce._runtime.owner import GRACE, Owner
 from atonce._runtime.waiting import resolve, wait_for_end
 from atonce._verbs.attempts import Attempts
@@ -162,6 +162,7 @@ class StreamRun:
             self._notify()
 
     def raised(self, index: int, item: Any, error: BaseException, began: float, ended: float) -> None:
+        error = as_raised(error)
         earlier: list[str] = []
         if self._attempts is not None:
             if not self.closing and self._attempts.again(index, item, error):

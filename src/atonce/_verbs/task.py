@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 import time
 from asyncio import Future
@@ -15,7 +16,7 @@ from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import make_failed, make_ok
 from atonce._runtime import telemetry
-from atonce._runtime.notes import annotate
+from atonce._runtime.notes import annotate, as_raised
 from atonce._runtime.owner import GRACE, scope_var
 from atonce._runtime.waiting import after_turns, start_awaiting
 from atonce._verbs.ending import Ending
@@ -109,6 +110,8 @@ class Task(Ending[T]):
                 raise MisuseError(
                     f"{self} has not ended, and result() would stop the loop that runs it: await it instead"
                 )
+            if self.owner.pid != os.getpid():
+                raise MisuseError(f"{self} belongs to the process that forked: only there can it end")
             self._wait_in_thread(limit)
         return self._unwrap()
 
@@ -256,7 +259,7 @@ class Task(Ending[T]):
     def raised(self, error: BaseException) -> None:
         """The call raised."""
         if not self._done:
-            why: BaseException = error
+            why = as_raised(error)
             if self._why is not None and (
                 isinstance(error, asyncio.CancelledError) or isinstance(self._why, TaskTimeout)
             ):
@@ -287,7 +290,7 @@ class Task(Ending[T]):
             why = TaskTimeout(f"{self} did not end within result(timeout={limit:g})", timeout=limit)
             self.loop.call_soon_threadsafe(self.end_as_timeout, why)
         except RuntimeError:
-            raise MisuseError(f"{self} can never end: its event loop is closed") from None
+            raise TaskStopped(f"{self} can never end: its event loop is closed", abandoned=True) from None
         if not ended.wait(1.0):
             raise why
 

@@ -17,7 +17,8 @@ from atonce.cli.exits import Refusal
 from atonce.cli.failure import described, host_of, not_json
 from atonce.cli.inputs import Input
 from atonce.cli.output import Output
-from atonce.cli.progress import Progress, View, choose
+from atonce.cli.progress import Progress, View
+from atonce.cli.showing import choose
 from atonce.cli.tally import Failure, Tally
 from atonce.cli.terminal import Terminal
 from atonce.cli.watch import Intake, Item, Watch

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from atonce.cli.durations import brief
 from atonce.cli.record import instant
 from atonce.cli.tally import Pace, Tally
-from atonce.cli.terminal import Terminal, say
+from atonce.cli.terminal import say
 
 #: Seconds after the start at which lines begin to come, and then how often until when.
 FIRST_BEAT: Final = 5.0
@@ -145,25 +145,6 @@ class JsonLines:
             "retried": tally.retries,
         }
         say(json.dumps(shown | more))
-
-
-def choose(how: str, view: View, terminal: Terminal, *, quiet: bool, records_on_screen: bool) -> Progress:
-    """The way to show progress: what is asked for, else what standard error can show.
-
-    Records that go to the same screen would tear a bar, so that then there are lines.
-    """
-    if quiet:
-        return Silent(mute=True)
-    if how == "auto":
-        is_for_bar = terminal.can_move and not terminal.in_ci and not records_on_screen
-        how = "bar" if is_for_bar else "plain"
-    if how == "bar":
-        from atonce.cli.bar import Bar
-
-        return Bar(view, terminal)
-    if how == "json":
-        return JsonLines(view)
-    return Heartbeat(view) if how == "plain" else Silent(mute=False)
 
 
 def next_beat(elapsed: float) -> float:

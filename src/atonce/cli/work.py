@@ -121,12 +121,7 @@ class Work:
         try:
             if self.plan.head is not None:
                 await self.output.write(record.encode(self.plan.head))
-            async with self.verb.stream as outcomes:
-                async for outcome in outcomes:
-                    is_ok = await self._deliver(outcome)
-                    if not is_ok and self.plan.fail_fast:
-                        stop.why = "halted"
-                        break
+            await self._deliver_all(stop)
         except asyncio.CancelledError:
             if not stop.is_cancelled:
                 raise
@@ -137,6 +132,14 @@ class Work:
             self.lost = error
             stop.why = "lost"
 
+    async def _deliver_all(self, stop: Any) -> None:
+        async with self.verb.stream as outcomes:
+            async for outcome in outcomes:
+                is_ok = await self._deliver(outcome)
+                if not is_ok and self.plan.fail_fast:
+                    stop.why = "halted"
+                    return
+
     async def _deliver(self, outcome: Outcome[Any]) -> bool:
         """Record one outcome, then count it; True when it is a success."""
         assert outcome.index is not None
@@ -144,7 +147,7 @@ class Work:
         span = self.watch.span(item.i, outcome.elapsed)
         failure: Failure | None = None
         line = b""
-        if outcome.ok:
+        if isinstance(outcome, Ok):
             try:
                 out = await self.verb.out(item, outcome.value)
                 line = record.encode(record.ok_row(item.i, item.key, item.shown, out, span, outcome.attempts))

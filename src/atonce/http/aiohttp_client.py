@@ -62,11 +62,7 @@ class AiohttpClient:
                 response.release()
             else:
                 body.expect(coding(hop, status, headers))
-                content = response.content
-                while chunk := await content.readany():
-                    body.feed(chunk)
-                    if content.at_eof():
-                        break
+                await _read(response.content, body)
             return Answer(status, Headers.of_bytes(response.raw_headers), body.whole())
         except Exception as error:
             response.close()
@@ -102,6 +98,14 @@ class AiohttpClient:
         if self._proxies is not None and (proxy := self._proxies.for_address(hop.address)) is not None:
             options["proxy"] = proxy
         return options
+
+
+async def _read(content: aiohttp.StreamReader, body: Body) -> None:
+    """Feed all that comes to `body`, which stops at its cap."""
+    while chunk := await content.readany():
+        body.feed(chunk)
+        if content.at_eof():
+            return
 
 
 class SmallSocket(socket.socket):

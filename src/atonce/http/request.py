@@ -83,6 +83,10 @@ class Request:
         verify: Any = True,
     ) -> Request:
         """Check the options; `TypeError` and `ValueError` say the corrected form."""
+        tries = Retry.of(retry) or Retry(attempts=1)
+        deadlines = [
+            one for one in (seconds_or_none("deadline", deadline), tries.deadline) if one is not None
+        ]
         body, content_type = body_of(data, json)
         fields = fields_of(headers)
         if content_type and not any(name.lower() == "content-type" for name, _ in fields):
@@ -92,8 +96,8 @@ class Request:
             headers=fields,
             body=body,
             timeout=seconds_or_none("timeout", timeout),
-            deadline=seconds_or_none("deadline", deadline),
-            retry=Retry.of(retry) or Retry(attempts=1),
+            deadline=min(deadlines, default=None),
+            retry=tries,
             max_bytes=count_or_none("max_bytes", max_bytes),
             follow=count("follow", follow, least=0),
             ok=statuses(ok),
