@@ -27,7 +27,7 @@ PERSISTENT_THREADS = ("atonce-loop", "atonce-idle")
 POOLED_THREADS = ("atonce-thread",)
 """Threads that may stay as long as they are idle, that is, wait in one of `IDLE_FUNCTIONS` of atonce."""
 
-IDLE_FUNCTIONS = frozenset({"_next", "_idle"})
+IDLE_FUNCTIONS = frozenset({"_next", "_await_call", "_idle"})
 
 SOURCE = f"{os.sep}atonce{os.sep}_"
 """In the path of every file of atonce in which a worker could wait."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.cli import progress
+from atonce.cli import progress, showing
 from atonce.cli.tally import Failure, Tally
 from atonce.cli.terminal import Terminal
 
@@ -27,7 +27,7 @@ def a_view(done: int = 2_010, total: int | None = 10_000) -> progress.View:
 
 
 def chosen(how: str, terminal: Terminal, *, quiet: bool = False, records_on_screen: bool = False) -> str:
-    found = progress.choose(how, a_view(), terminal, quiet=quiet, records_on_screen=records_on_screen)
+    found = showing.choose(how, a_view(), terminal, quiet=quiet, records_on_screen=records_on_screen)
     return type(found).__name__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -189,11 +190,8 @@ def test_a_location_that_leads_nowhere_is_refused(location: str) -> None:
 
 @given(st.text())
 def test_any_text_is_an_address_in_printable_ascii_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(BadAddress):
         address = address_of(text)
-    except BadAddress as error:
-        assert str(error)
-    else:
         assert address.url.isascii()
         assert address.url.isprintable()
         assert " " not in address.url

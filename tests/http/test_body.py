@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 
@@ -124,10 +125,8 @@ def test_no_byte_is_lost_at_the_edges_of_pieces(size: int) -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "gzip, deflate"]), st.integers(1, 50))
 def test_any_bytes_are_decoded_or_refused(wire: bytes, encoding: str, step: int) -> None:
-    try:
-        gathered(encoding, wire, most=10_000, step=step)
-    except (BadCoding, TooLarge) as error:
-        assert str(error)
+    with contextlib.suppress(BadCoding, TooLarge):
+        assert len(gathered(encoding, wire, most=10_000, step=step)) <= 10_000
 
 
 def test_only_what_can_be_decoded_here_is_offered() -> None:
@@ -145,7 +144,7 @@ def test_brotli_is_decoded_with_a_bound_where_it_can_be() -> None:
     assert gathered("br", wire) == PLAIN
     assert gathered("br", wire, step=1) == PLAIN
     with pytest.raises(TooLarge, match="decoded"):
-        gathered("br", brotli.compress(bytes(1 << 26)), most=1_000_000)
+        gathered("br", brotli.compress(bytes(1 << 24), quality=1), most=1_000_000)
     for broken in (wire[:-1], b"hello, no brotli at all"):
         with pytest.raises(BadCoding):
             gathered("br", broken)

@@ -103,7 +103,7 @@ async def test_a_reset_in_the_middle_of_the_body_says_how_much_had_come() -> Non
 
 
 async def test_a_port_where_nobody_listens_is_a_connect_error() -> None:
-    with pytest.raises(FetchError, match="no connection to 127.0.0.1") as caught:
+    with pytest.raises(FetchError, match=r"no connection to 127\.0\.0\.1") as caught:
         await fetch(f"http://127.0.0.1:{closed_port()}/", retry=1)
     assert caught.value.kind == "connect"
 

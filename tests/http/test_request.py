@@ -100,7 +100,7 @@ async def test_a_wrong_option_of_many_raises_in_the_call(
 
 async def test_a_misspelt_option_is_told_the_right_name() -> None:
     options: Any = {"time_out": 5}
-    with pytest.raises(TypeError, match="did you mean timeout=?"):
+    with pytest.raises(TypeError, match="did you mean timeout="):
         fetch_stream([], **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import time
 
@@ -133,7 +134,7 @@ def test_json_is_read_in_any_unicode_form_and_by_its_charset() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b'{"a":'])
 def test_what_is_not_json_raises_value_error_with_the_url(body: bytes) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises((json.JSONDecodeError, UnicodeDecodeError)) as caught:
         response(body, "text/html").json()
     assert any("http://a.example/" in note and "text/html" in note for note in caught.value.__notes__)
 

@@ -424,10 +424,10 @@ async def watch(plan: Plan, loop: Clockwork) -> Watched:
 
     def cancel() -> None:
         nonlocal cancels
-        if not consumer.done():
+        if not consumer.done():  # noqa: F821  # deleted only after the last turn
             watched.note_cancel()
             cancels += 1
-            consumer.cancel()
+            consumer.cancel()  # noqa: F821  # as above
 
     def on_turn(turn: int) -> None:
         if turn == plan.cancel_turn or (

@@ -107,7 +107,7 @@ async def test_arguments_are_passed_to_every_attempt() -> None:
         got.append((number, text))
         raise ValueError
 
-    with pytest.raises(ValueError):  # noqa: PT011  # the error has no text
+    with pytest.raises(ValueError):  # the error has no text
         await retry_with_backoff(work, 1, "a", attempts=2)
     assert got == [(1, "a"), (1, "a")]
 

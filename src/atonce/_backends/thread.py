@@ -278,14 +278,14 @@ class ThreadBackend:
         """Wait for a call; None when this worker should end."""
         with self._ready:
             while not self._queue:
-                if not self._open or not self._wait():
+                if not self._open or not self._await_call():
                     return None
             job = self._queue.popleft()
             job.state = "running"
             self._running += 1
             return job
 
-    def _wait(self) -> bool:
+    def _await_call(self) -> bool:
         """Be idle until there is a call or the backend closes; False when that took too long."""
         self._idle += 1
         try:
@@ -295,6 +295,15 @@ class ThreadBackend:
 
 
 _default: ThreadBackend | None = None
+
+
+@atexit.register
+def _close() -> None:
+    """Registered at import, so that what a program registers after it may still use threads."""
+    if _default is not None:
+        _default.close()
+
+
 _making = threading.Lock()
 
 
@@ -304,5 +313,4 @@ def default_backend() -> ThreadBackend:
     with _making:
         if _default is None or _default._pid != os.getpid():
             _default = ThreadBackend()
-            atexit.register(_default.close)
         return _default

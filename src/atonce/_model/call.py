@@ -19,7 +19,7 @@ def is_async(fn: Callable[..., Any]) -> bool:
         fn = fn.func
     if isinstance(fn, type):
         return False  # calling a class makes an object, even where calling that object gives a coroutine
-    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))
+    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004  # asks what it is, not whether
 
 
 def check_call(name: str, fn: object, args: tuple[Any, ...]) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ _UNITS = {
     "h": 3600.0,
     "hour": 3600.0,
 }
-_RATE_TEXT = re.compile(r"\s*([0-9]{1,10})\s*/\s*([a-z]+)\s*")
+_RATE_TEXT = re.compile(r"\s*([0-9]{1,20})\s*/\s*([a-z]+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def check_retry_on(value: Any) -> None:
     if callable(value) and not isinstance(value, type):
         return
     raise TypeError(
-        "retry_on is an exception type, a tuple of them, or a predicate, e.g. retry_on=(ConnectionError, TimeoutError); "
+        "retry_on is an exception type, a tuple of them, or a predicate, e.g. retry_on=(OSError, TimeoutError); "
         f"got {shown(value)}"
     )
 
@@ -113,4 +113,6 @@ class Rate:
         match = _RATE_TEXT.fullmatch(value.lower())
         if match is None or match[2] not in _UNITS or int(match[1]) == 0:
             raise ValueError(f"rate is written '10/s', '300/min' or '1000/h'; got {shown(value)}")
+        if int(match[1]) > LARGEST:
+            raise ValueError(f"rate is at most 10**9 starts, e.g. rate='300/min'; got {shown(value)}")
         return cls(int(match[1]), per=_UNITS[match[2]])

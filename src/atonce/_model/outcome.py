@@ -135,7 +135,7 @@ class Failed(_FailedDraft):
         _fill(self, error=error, index=index, input=input, attempts=attempts, elapsed=elapsed, _place=place)
 
     def unwrap(self) -> NoReturn:
-        """Raise the error; a `StopIteration` is raised as `RuntimeError` from it, since it would end a loop silently."""
+        """Raise the error; a `StopIteration`, which would end a loop silently, as `RuntimeError` from it."""
         error, place = self.error, self._place
         if isinstance(error, (StopIteration, StopAsyncIteration)):
             raise RuntimeError(f"the task raised {type(error).__name__}") from error

@@ -48,7 +48,7 @@ class Scope(Owner):
         self._host = asyncio.current_task()
         return self.enter()
 
-    def enter(self) -> Scope:
+    def enter(self) -> Self:
         """Begin to own what is spawned in this context."""
         if self._token is not None or self.closed:
             raise RuntimeError("a scope is entered once: make a new one with scope()")

@@ -1,4 +1,4 @@
-"""Waiting for tasks, and ending them: `await_one`, `await_many`, `poll`, `poll_many`, `shutdown`, `ignore`, `completed`."""
+"""Waiting for tasks, and ending them: from `await_one` to `completed`."""
 
 from __future__ import annotations
 

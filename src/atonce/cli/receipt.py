@@ -119,7 +119,7 @@ def cut(text: str, width: int) -> str:
     """A text of at most `width` characters (but at least 12), cut in its middle.
 
     >>> cut("https://a.example/a/very/long/path/index.html", 25)
-    'https://a.e...index.html'
+    'https://a.e.../index.html'
     """
     width = max(width, 12)
     if len(text) <= width:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from atonce._model.outcome import Outcome
+from atonce._model.outcome import Ok, Outcome
 from atonce._verbs.spawn import spawn
 from atonce._verbs.stream import Stream
 from atonce.cli import receipt, record
@@ -44,9 +44,11 @@ class Verb(Protocol):
 
     async def out(self, item: Item, value: Any) -> Mapping[str, Any]:
         """The `out` of a record; `Unfit` when there is none."""
+        ...
 
     def failure(self, item: Item, error: BaseException) -> Failure:
         """Why an item failed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Work:
             self.lost = error
             stop.why = "lost"
 
-    async def _deliver_all(self, stop: Any) -> None:
+    async def _deliver_all(self, stop: Stopper) -> None:
         async with self.verb.stream as outcomes:
             async for outcome in outcomes:
                 is_ok = await self._deliver(outcome)

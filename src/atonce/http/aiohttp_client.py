@@ -11,13 +11,14 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import BadHttpMessage, TransferEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from atonce._model.errors import FetchError
 from atonce.http.body import Body, accepted_codings
 from atonce.http.client import Answer, coding, common_failure, failure, is_followed
-from atonce.http.proxy import Proxies
+from atonce.http.proxy import NoProxy, Proxies
 from atonce.http.request import Hop, stays_home
 from atonce.http.response import Headers
 
@@ -159,6 +160,8 @@ def explained(hop: Hop, error: Exception, seconds: float | None, so_far: str) ->
         return known
     if isinstance(error, (aiohttp.ClientError, OSError)):
         return _of_aiohttp(hop, error, so_far)
+    if isinstance(error, NoProxy):
+        return failure(hop, "refused", f"{error}; nothing was sent")
     if isinstance(error, ValueError):
         return failure(hop, "refused", f"aiohttp does not take it ({error}); nothing was sent")
     return None
@@ -170,6 +173,8 @@ def _of_aiohttp(hop: Hop, error: Exception, so_far: str) -> FetchError:
         return failure(hop, "dns", f"the name {hop.address.host} is not found ({_reason(error)})")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return failure(hop, "connect", f"the proxy refused ({error.status} {error.message})")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return failure(hop, "connect", f"no connection to the proxy of the environment ({_reason(error)})")
     if isinstance(error, aiohttp.ClientConnectorError):
         return failure(hop, "connect", f"no connection to {host} ({_reason(error)})")
     if isinstance(error, aiohttp.InvalidURL):
@@ -192,7 +197,7 @@ def _reason(error: aiohttp.ClientConnectorError) -> object:
 def _is_broken_framing(error: Exception) -> bool:
     """Whether a body broke off because its chunks make no sense, rather than because the peer went away."""
     cause = error.__cause__
-    kinds = (aiohttp.http_exceptions.TransferEncodingError, aiohttp.http_exceptions.BadHttpMessage)
+    kinds = (TransferEncodingError, BadHttpMessage)
     return isinstance(cause, kinds) and "Not enough data" not in str(cause)
 
 

@@ -29,9 +29,11 @@ class Decoder(Protocol):
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Decode some more, at most `PIECE` bytes at a time."""
+        ...
 
     def is_whole(self) -> bool:
         """Whether the coded data came to its proper end (or never began)."""
+        ...
 
 
 class Zlib:

@@ -32,6 +32,7 @@ class Client(Protocol):
 
     async def send(self, hop: Hop, seconds: float | None) -> Answer:
         """Send one message and read its answer within `seconds`; every failure is a `FetchError`."""
+        ...
 
 
 def is_followed(hop: Hop, status: int, headers: Mapping[str, str]) -> bool:
@@ -69,15 +70,20 @@ def common_failure(hop: Hop, error: BaseException, seconds: float | None) -> Fet
         return failure(hop, "protocol", str(error))
     if isinstance(error, TimeoutError) and seconds is not None:
         return timed_out(hop, seconds)
-    for one in chain(error):
-        if isinstance(one, ssl.SSLCertVerificationError):
-            text = f"the server's certificate is refused ({one.verify_message}); nothing was sent"
-            return failure(hop, "tls", text)
-        if isinstance(one, ssl.SSLError):
-            return failure(
-                hop, "tls", f"no secure connection ({one.reason or one}); is it really https on this port?"
-            )
-    return None
+    return _untrusted(hop, error)
+
+
+def _untrusted(hop: Hop, error: BaseException) -> FetchError | None:
+    """The error for a TLS connection that did not come about; ssl's own error, the last of the chain, says why."""
+    causes = [one for one in chain(error) if isinstance(one, ssl.SSLError)]
+    if not causes:
+        return None
+    why = causes[-1]
+    if isinstance(why, ssl.SSLCertVerificationError):
+        return failure(hop, "tls", f"the certificate is refused ({why.verify_message}); nothing was sent")
+    return failure(
+        hop, "tls", f"no secure connection ({why.reason or why}); is it really https on this port?"
+    )
 
 
 def timed_out(hop: Hop, seconds: float) -> FetchError:

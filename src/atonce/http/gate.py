@@ -16,8 +16,9 @@ NO_LIMIT = 10**9
 class Gate:
     """At most `total` requests at a time, and at most `per_host` to the same host and port.
 
-    Whoever waits for a busy host does not keep others from theirs: a place that becomes free goes to the hosts in turn,
-    and within a host to who came first. `beyond` is a further gate to pass (the limits of a client that is shared).
+    Whoever waits for a busy host does not keep others from theirs. Who came first to a host goes first, and no host
+    starves: places go to the hosts that are not busy in the order in which they could first be used. `beyond` is a
+    further gate to pass (the limits of a client that is shared).
     """
 
     def __init__(self, total: int | None, per_host: int | None, rate: Rate | None = None) -> None:

@@ -58,11 +58,13 @@ class FetchBackend:
         watch = None if timeout is None else Watch(timeout, desk.clock)
         session = None if self._client is not None else join()
         gate = Gate(limits.total, limits.per_host, limits.rate)
+        attempt: Callable[[Job], Any]
         if session is not None:
             attempt = Fetcher(request, session.client, gate, watch).attempt
         else:
             attempt = self._through_users_client(gate, watch)
-        return self._inner.lanes(FetchDesk(desk, attempt), bound, _End(session, watch, over))
+        mine = FetchDesk(desk, attempt)
+        return self._inner.lanes(mine, bound, _End(session, watch, over))  # pyright: ignore[reportArgumentType]  # its `current` is a property
 
     def _through_users_client(self, gate: Gate, watch: Watch | None) -> Callable[[Job], Any]:
         try:

@@ -38,9 +38,9 @@ def fetch_stream(
 
     **Bounded**: `max_concurrency` requests run, at most `per_host` of them to the same host and port (a redirect
     counts where it leads); URLs of other hosts overtake those that wait for a busy one, as far as twice
-    `max_concurrency` URLs are looked ahead. `rate` ("10/s") spaces all requests, retries and redirects too. Waiting for a
-    place or for the rate counts neither against `timeout` nor against `deadline`; an item that rests between attempts
-    takes no place. **Fails**: a URL that fails, a bad URL too, is its own `Failed`; a bad option raises here.
+    `max_concurrency` URLs are looked ahead. `rate` ("10/s") spaces all requests, retries and redirects too. Waiting
+    for a place or for the rate counts neither against `timeout` nor against `deadline`; an item that rests between
+    attempts takes no place. **Fails**: a URL that fails, a bad URL too, is its own `Failed`; a bad option raises here.
     **Cancelled**: as `stream`; every running request is stopped and its connection closed.
     **Costs**: one aiohttp session for each run, closed with it.
 

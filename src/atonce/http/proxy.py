@@ -5,6 +5,10 @@ from __future__ import annotations
 from atonce.http.address import Address
 
 
+class NoProxy(ValueError):
+    """The environment asks for a proxy that cannot be used."""
+
+
 class Proxies:
     """The proxies of the environment, read once for each client.
 
@@ -30,8 +34,8 @@ class Proxies:
         return cls(named)
 
     def for_address(self, address: Address) -> str | None:
-        """The proxy for a message to `address`, None to go straight there."""
-        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+        """The proxy for a message to `address`, None to go straight there; `NoProxy` when it cannot be used."""
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # typeshed lacks it
 
         proxy = self._by_scheme.get(address.scheme)
         if (
@@ -43,4 +47,10 @@ class Proxies:
             return None
         if proxy_bypass_environment(f"{address.host}:{address.port}", dict(self._by_scheme)):
             return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        scheme, found, _ = proxy.partition("://")
+        if found and scheme.lower() not in ("http", "https"):
+            raise NoProxy(
+                f"the environment asks for a proxy of the kind {scheme}:, only http: and https: are spoken; "
+                "set no_proxy, or pass a client= of your own"
+            )
+        return proxy if found else f"http://{proxy}"

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z0-9._:+-]{1,40})""", re.IGNORECASE)
 #: Codecs of Python that are no charset of a text, or that take quadratic time (punycode, idna).
-_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"})
+_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"})
 
 
 class Headers(Mapping[str, str]):
@@ -31,7 +31,7 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def of_bytes(cls, raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
-        """Headers as they came, read when they are first looked at: UTF-8 where they are that, else Latin-1 as of old."""
+        """Headers as they came, read when first looked at: UTF-8 where they are that, else Latin-1."""
         headers = cls.__new__(cls)
         headers._fields = None
         headers._raw = raw
@@ -198,4 +198,4 @@ def charset(content_type: str) -> str | None:
     except (LookupError, ValueError):
         return None
     is_text = getattr(codec, "_is_text_encoding", True)
-    return codec.name if is_text and codec.name not in _NOT_CHARSETS else None
+    return codec.name if is_text and codec.name.replace("_", "-") not in _NOT_CHARSETS else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from atonce.http.choose import own_library
@@ -60,6 +59,8 @@ def join() -> Session:
 @cache
 def user_agent() -> str:
     """How fetch introduces itself."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"atonce/{version('atonce')}"
     except PackageNotFoundError:

@@ -22,7 +22,7 @@ def statuses(ok: Statuses) -> frozenset[int]:
     """
     if isinstance(ok, str):
         return _read(ok)
-    if isinstance(ok, bool) or not isinstance(ok, (int, Iterable)):
+    if isinstance(ok, (bool, bytes)) or not isinstance(ok, (int, Iterable)):
         raise TypeError(
             f"ok is the statuses that are good, e.g. ok='2xx,404' or ok=[200, 404]; got {shown(ok)}"
         )
@@ -54,7 +54,9 @@ def _read(text: str) -> frozenset[int]:
         low = int(hundred) * 100 if hundred else int(first)
         high = low + 99 if hundred else int(last or first)
         if high < low:
-            raise ValueError(f"ok's range {shown(plain)} ends before it starts")
+            raise ValueError(
+                f"ok's range {shown(plain)} ends before it starts: write e.g. '200-299', or '2xx'"
+            )
         found.update(range(low, high + 1))
     return frozenset(found)
 
