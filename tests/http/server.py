@@ -20,6 +20,7 @@ class Exchange:
     headers: dict[str, str]
     body: bytes
     connection: int
+    reader: asyncio.StreamReader = field(repr=False)
     writer: asyncio.StreamWriter = field(repr=False)
 
     async def send(self, *pieces: bytes, gap: float = 0.0) -> None:
@@ -39,6 +40,10 @@ class Exchange:
         """Write a proper answer; one to HEAD has no body."""
         whole = answer(body, status, headers)
         await self.send(whole.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if self.method == "HEAD" else whole)
+
+    async def until_gone(self) -> None:
+        """Wait until the other side closes the connection."""
+        await self.reader.read(1)
 
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
@@ -120,7 +125,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, numb
     method, path, _ = first.split(" ")
     headers = dict(line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in lines)
     length = int(headers.get("Content-Length", "0"))
-    return Exchange(method, path, headers, await reader.readexactly(length), number, writer)
+    return Exchange(method, path, headers, await reader.readexactly(length), number, reader, writer)
 
 
 async def _not_found(exchange: Exchange) -> None:

@@ -13,6 +13,7 @@ import pytest
 from atonce._model.errors import FetchError
 from atonce._model.options import Retry
 from atonce.http.fetch import fetch
+from atonce.http.many import parallel_fetch
 from tests.http.server import Exchange, Handler, answer, closed_port, raw, serving, silence, text
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -225,23 +226,25 @@ async def test_an_answer_to_head_and_204_have_no_body_whatever_they_announce() -
 
 
 async def test_cancelling_in_the_middle_of_a_body_closes_the_connection_at_once() -> None:
-    gone = asyncio.Event()
-    begun = asyncio.Event()
+    began, gone = asyncio.Event(), asyncio.Event()
 
     async def slow(exchange: Exchange) -> None:
         await exchange.send(HEAD + b"Content-Length: 1000000\r\n\r\nabc")
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            gone.set()
+        began.set()
+        await exchange.until_gone()
+        gone.set()
 
     async with serving(slow) as server:
-        task = asyncio.create_task(fetch(server.url()))
-        await begun.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        for start in (fetch(server.url()), parallel_fetch([server.url()])):
+            task = asyncio.create_task(start)
+            await began.wait()
+            await asyncio.sleep(0.02)  # the headers have arrived by now
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(gone.wait(), 1.0)
+            began.clear()
+            gone.clear()
 
 
 async def test_a_cancel_is_never_retried_and_never_turned_into_an_error() -> None:

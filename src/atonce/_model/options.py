@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from atonce._model.checks import choice, count, seconds, seconds_or_none, shown
+from atonce._model.checks import LARGEST, choice, count, seconds, seconds_or_none, shown
 
 Jitter: TypeAlias = Literal["full", "equal", "decorrelated"] | None
 RetryOn: TypeAlias = (

@@ -158,12 +158,12 @@ def explained(hop: Hop, error: Exception, seconds: float | None, so_far: str) ->
     known = common_failure(hop, error, seconds)
     if known is not None:
         return known
-    if isinstance(error, (aiohttp.ClientError, OSError)):
-        return _of_aiohttp(hop, error, so_far)
     if isinstance(error, NoProxy):
         return failure(hop, "refused", f"{error}; nothing was sent")
-    if isinstance(error, ValueError):
-        return failure(hop, "refused", f"aiohttp does not take it ({error}); nothing was sent")
+    if isinstance(error, ValueError):  # aiohttp.InvalidURL too
+        return failure(hop, "refused", f"aiohttp does not take it ({_line(error)}); nothing was sent")
+    if isinstance(error, (aiohttp.ClientError, OSError)):
+        return _of_aiohttp(hop, error, so_far)
     return None
 
 
@@ -177,8 +177,6 @@ def _of_aiohttp(hop: Hop, error: Exception, so_far: str) -> FetchError:
         return failure(hop, "connect", f"no connection to the proxy of the environment ({_reason(error)})")
     if isinstance(error, aiohttp.ClientConnectorError):
         return failure(hop, "connect", f"no connection to {host} ({_reason(error)})")
-    if isinstance(error, aiohttp.InvalidURL):
-        return failure(hop, "refused", f"aiohttp does not take the URL ({error}); nothing was sent")
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)):
         if _is_broken_framing(error):
             return failure(
