@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce._model.errors import FetchError
-from atonce.http.address import LONGEST, Address, BadAddress, address_of, redirected, without_credentials
+from atonce.http.address import (
+    LONGEST,
+    Address,
+    BadAddress,
+    _in_ascii,
+    address_of,
+    redirected,
+    without_credentials,
+)
 from atonce.http.fetch import fetch
 from atonce.http.many import parallel_fetch
 
@@ -86,6 +95,9 @@ BAD = {
     "http://example.com,evil.example/": "not a host name",
     "http://" + "a" * 64 + ".example/": "not a host name",
     "http://" + "a." * 130 + "example/": "not a host name",
+    "http://" + "ü" * 300 + "/": "too long",
+    "http://" + "ü" * 80 + ".example/": "not a host name",
+    "http://a\u0300\u2fff.example/": "not a host name",
     "http://2130706433/": "all four numbers",
     "http://0177.0.0.1/": "all four numbers",
     "http://0x7f.0.0.1/": "all four numbers",
@@ -131,6 +143,21 @@ async def test_url_objects_of_yarl_and_httpx_are_read_as_text() -> None:
 
     for one in (yarl.URL("http://example.com/a"), httpx.URL("http://example.com/a")):
         assert address_of(one).url == "http://example.com/a"
+
+
+def test_text_of_a_subclass_is_text() -> None:
+    class Text(str):
+        __slots__ = ()
+
+    url = address_of(Text("http://example.com/a")).url
+    assert (url, type(url)) == ("http://example.com/a", str)
+
+
+def test_without_the_package_idna_pythons_own_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "idna", None)
+    assert _in_ascii("münchen.example") == "xn--mnchen-3ya.example"
+    with pytest.raises(BadAddress):
+        _in_ascii("ü" * 80)
 
 
 def test_user_and_password_become_basic_authorization_and_leave_the_url() -> None:

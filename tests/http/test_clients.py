@@ -238,6 +238,46 @@ async def test_a_mock_transport_of_httpx_works() -> None:
         assert response.json() == {"path": "/a"}
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ReadError("broken"), "connect"),
+        (httpx.WriteError("broken"), "connect"),
+        (httpx.ReadTimeout("slow"), "timeout"),
+        (httpx.RemoteProtocolError("illegal header line"), "protocol"),
+        (httpx.UnsupportedProtocol("gopher"), "refused"),
+        (httpx.InvalidURL("odd"), "refused"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_the_errors_of_httpx_have_kinds(error: Exception, kind: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(FetchError) as caught:
+            await fetch("http://a.example/", client=client, retry=1)
+        assert caught.value.kind == kind
+
+
+async def test_a_mistake_of_the_users_own_transport_stays_what_it_is() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise ZeroDivisionError
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(ZeroDivisionError):
+            await fetch("http://a.example/", client=client)
+
+
+async def test_a_mistake_in_a_middleware_of_an_aiohttp_session_stays_what_it_is() -> None:
+    async def middleware(request: Any, handler: Any) -> Any:
+        raise ZeroDivisionError
+
+    async with aiohttp_session(middlewares=(middleware,)) as session:
+        with pytest.raises(ZeroDivisionError):
+            await fetch("http://127.0.0.1:1/", client=session)
+
+
 async def test_an_aiohttp_session_of_another_loop_is_refused() -> None:
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()

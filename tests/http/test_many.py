@@ -124,10 +124,18 @@ async def test_the_input_is_pulled_no_further_than_any_stream_pulls() -> None:
 async def test_the_server_never_sees_more_at_once_than_the_bounds_and_it_sees_them(
     width: int, per_host: int | None, peak: int
 ) -> None:
-    async with serving(after(0.03)) as server:
-        outcomes = await parallel_fetch(
-            [server.url()] * (peak + 7), max_concurrency=width, per_host=per_host, timeout=2.0
-        )
+    full = asyncio.Event()
+
+    async def hold(exchange: Exchange) -> None:
+        if server.running >= peak:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.005)  # time for one too many
+        await exchange.answer("ok")
+
+    async with serving(hold) as server:
+        urls = [server.url()] * (peak + 7)
+        outcomes = await parallel_fetch(urls, max_concurrency=width, per_host=per_host)
         assert all(outcome.ok for outcome in outcomes)
         assert (server.peak, server.running) == (peak, 0)
         assert server.connections <= peak
@@ -252,6 +260,23 @@ async def test_the_deadline_of_an_item_runs_from_its_first_place_over_all_attemp
         assert time.monotonic() - began < 1.5
         assert [outcome.ok for outcome in outcomes] == [False, False]
         assert len(server.asked) >= 4
+
+
+async def test_a_deadline_that_passes_while_an_item_waits_for_its_next_place_is_a_timeout() -> None:
+    async def route(exchange: Exchange) -> None:
+        if exchange.path == "/long":
+            await asyncio.sleep(0.2)
+        await exchange.answer("", 503 if exchange.path == "/fails" else 200)
+
+    async with serving(route) as server:
+        pause = Retry(attempts=2, base_delay=0.02, jitter=None)
+        urls = [server.url("/fails"), server.url("/long")]
+        failed, good = await parallel_fetch(urls, per_host=1, deadline=0.15, timeout=1.0, retry=pause)
+        assert not failed.ok
+        assert isinstance(failed.error, FetchError)
+        assert failed.error.kind == "timeout"
+        assert "no time was left after 1 attempts" in str(failed.error)
+        assert not good.ok  # its own deadline, from its own place
 
 
 # -- leaving ------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from atonce.http.fetch import fetch
 from atonce.http.many import fetch_stream, parallel_fetch
 from atonce.http.proxy import Proxies
 from atonce.http.session import PLACES
-from tests.http.server import Exchange, echo, serving, silence, text
+from tests.http.server import Exchange, closed_port, echo, serving, silence, text
 
 
 def sockets() -> int:
@@ -264,6 +264,27 @@ async def test_a_proxy_of_a_kind_that_is_not_spoken_is_an_error_that_names_it(
     monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(FetchError, match="socks5"):
         await fetch("http://a.example/", retry=1)
+
+
+async def test_a_proxy_that_refuses_or_is_not_there_is_a_connect_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving({"*": text("no", 403)}) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url(""))
+        with pytest.raises(FetchError, match=r"the proxy refused .*403") as caught:
+            await fetch("https://a.example/", retry=1)
+        assert caught.value.kind == "connect"
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    with pytest.raises(FetchError, match="no connection to the proxy") as caught:
+        await fetch("http://a.example/", retry=1)
+    assert caught.value.kind == "connect"
+
+
+async def test_a_proxy_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://[bad")
+    with pytest.raises(FetchError, match="nothing was sent") as caught:
+        await fetch("http://a.example/", retry=1)
+    assert caught.value.kind == "refused"
 
 
 # -- imports ------------------------------------------------------------------------------------------------------
