@@ -18,9 +18,9 @@ def now(n: int) -> str:
 
 async def async_face() -> None:
     first = atonce.spawn(later, 1)
-    assert_type(first, atonce.Task[str])
+    _ = assert_type(first, atonce.Task[str])
     second = atonce.spawn(now, 1)
-    assert_type(second, atonce.Task[str])
+    _ = assert_type(second, atonce.Task[str])
     assert_type(await atonce.spawn(later, 1), str)
     assert_type(atonce.stream([1], later), atonce.Stream[str])
     assert_type(atonce.stream([1], now, timeout=1.0), atonce.Stream[str])
