@@ -41,7 +41,7 @@ check: .venv/dev.stamp
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict src $(wildcard tests/typing)
-	$(BIN)/basedpyright src $(wildcard tests/typing)
+	$(BIN)/basedpyright --level error src $(wildcard tests/typing)
 	-PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes atonce --ignoreexternal
 	$(BIN)/python -m pytest -q -p no:randomly tests/test_architecture.py
 
