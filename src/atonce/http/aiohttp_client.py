@@ -121,7 +121,7 @@ class SmallSocket(socket.socket):
         return super().recv(min(size, 65_536), flags)
 
 
-def _small_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+def _small_socket(info: Any) -> socket.socket:
     family, kind, proto, _, _ = info
     return SmallSocket(family, kind, proto)
 

@@ -60,7 +60,7 @@ class FetchBackend:
         gate = Gate(limits.total, limits.per_host, limits.rate)
         attempt: Callable[[Job], Any]
         if session is not None:
-            attempt = Fetcher(request, session.client, gate, watch).attempt
+            attempt = _in_turn(Fetcher(request, session.client, gate, watch))
         else:
             attempt = self._through_users_client(gate, watch)
         mine = FetchDesk(desk, attempt)
@@ -72,7 +72,7 @@ class FetchBackend:
         except MisuseError as error:
             return _always(error)
         gate.beyond = gate_of(self._client, port)
-        return Fetcher(self._request, port, gate, watch).attempt
+        return _in_turn(Fetcher(self._request, port, gate, watch))
 
 
 class _End:
@@ -154,6 +154,20 @@ class ShyUrl(str):
 
 def _shy(url: object) -> object:
     return ShyUrl(url) if type(url) is str and "@" in url else url
+
+
+def _in_turn(fetcher: Fetcher) -> Callable[[Job], Any]:
+    """The attempts of a fetcher, each begun one turn of the loop later.
+
+    All answers of a turn are then taken in before the next requests go out. Doing the same thing many times in a row
+    keeps it in the processor's caches: a tenth of the CPU time of a request, where the turn costs a hundredth.
+    """
+
+    async def attempt(job: Job) -> Response:
+        await asyncio.sleep(0)
+        return await fetcher.attempt(job)
+
+    return attempt
 
 
 def _always(error: Exception) -> Callable[[Job], Any]:
