@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, overload
 
+from atonce._backends.choose import On
 from atonce._backends.loop import LoopBackend
 from atonce._backends.thread import ThreadBackend
 from atonce._model.errors import (
@@ -103,52 +104,103 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
-F = TypeVar("F", bound=Callable[..., Any])
 Ts = TypeVarTuple("Ts")
 
 
-def mirror(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make the blocking twin of an async verb: the same call, which waits in the calling thread."""
+def mirror(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[[Callable[[], None]], Callable[P, T]]:
+    """Put in the place of a `def` the blocking twin of an async verb: the same call, which waits in its thread."""
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         return portal().run(verb, *args, **kwargs)
 
-    return call
+    return lambda _: call
 
 
-def mirror_call(verb: F) -> F:
-    """Make the blocking twin of a verb that does not wait: the same call, made on the private loop's thread."""
+def mirror_call(verb: Callable[P, T]) -> Callable[[Callable[[], None]], Callable[P, T]]:
+    """The same for a verb that does not wait: the call is made on the private loop's thread."""
 
     @wraps(verb)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
         return portal().call(verb, *args, **kwargs)
 
-    return cast("F", call)
+    return lambda _: call
 
 
-def mirror_stream(verb: Callable[P, _stream.Stream[T]]) -> Callable[P, Stream[T]]:
-    """Make the blocking twin of a verb that gives a stream: the same call, whose stream is iterated with `for`."""
+def mirror_stream(
+    verb: Callable[P, _stream.Stream[T]],
+) -> Callable[[Callable[[], None]], Callable[P, Stream[T]]]:
+    """The same for a verb that gives a stream, which is then iterated with `for`."""
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> Stream[T]:
         return Stream(verb(*args, **kwargs))
 
-    return call
+    return lambda _: call
 
 
-spawn = mirror_call(_spawn.spawn)
-ignore = mirror_call(_gather.ignore)
-completed = mirror_call(_gather.completed)
-await_one = mirror(_gather.await_one)
-await_many = mirror(_gather.await_many)
-poll = mirror(_gather.poll)
-poll_many = mirror(_gather.poll_many)
-shutdown = mirror(_gather.shutdown)
-async_pipeline = mirror(_pipeline.async_pipeline)
-aggregate = mirror(_aggregate.aggregate)
-with_fallback = mirror(_aggregate.with_fallback)
-process_batch = mirror(_batch.process_batch)
+# The decorator brings signature, docstring and work; the `def` brings the name, which type checkers then know exactly.
+
+
+@mirror_call(_gather.ignore)
+def ignore() -> None: ...
+
+
+@mirror_call(_gather.completed)
+def completed() -> None: ...
+
+
+@mirror(_gather.await_one)
+def await_one() -> None: ...
+
+
+@mirror(_gather.await_many)
+def await_many() -> None: ...
+
+
+@mirror(_gather.poll)
+def poll() -> None: ...
+
+
+@mirror(_gather.poll_many)
+def poll_many() -> None: ...
+
+
+@mirror(_gather.shutdown)
+def shutdown() -> None: ...
+
+
+@mirror(_pipeline.async_pipeline)
+def async_pipeline() -> None: ...
+
+
+@mirror(_aggregate.aggregate)
+def aggregate() -> None: ...
+
+
+@mirror(_aggregate.with_fallback)
+def with_fallback() -> None: ...
+
+
+@mirror(_batch.process_batch)
+def process_batch() -> None: ...
+
+
+@overload
+def spawn(
+    fn: Callable[[*Ts], Coroutine[Any, Any, T]],
+    *args: *Ts,
+    on: On = None,
+    timeout: float | None = None,
+    name: str | None = None,
+) -> Task[T]: ...
+@overload
+def spawn(
+    fn: Callable[[*Ts], T], *args: *Ts, on: On = None, timeout: float | None = None, name: str | None = None
+) -> Task[T]: ...
+@wraps(_spawn.spawn)  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
+def spawn(*args: Any, **options: Any) -> Any:
+    return portal().call(_spawn.spawn, *args, **options)
 
 
 @overload
@@ -216,9 +268,14 @@ if TYPE_CHECKING:
     from atonce.http import fetch as _fetch
     from atonce.http import many as _many
 
-    fetch = mirror(_fetch.fetch)
-    fetch_stream = mirror_stream(_many.fetch_stream)
-    parallel_fetch = mirror(_many.parallel_fetch)
+    @mirror(_fetch.fetch)
+    def fetch() -> None: ...
+
+    @mirror_stream(_many.fetch_stream)
+    def fetch_stream() -> None: ...
+
+    @mirror(_many.parallel_fetch)
+    def parallel_fetch() -> None: ...
 
 
 def __getattr__(name: str) -> Any:
@@ -227,10 +284,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'atonce.blocking' has no attribute {name!r}")
     from atonce.http import fetch, many, response
 
+    def named() -> None: ...
+
     globals().update(
         Response=response.Response,
-        fetch=mirror(fetch.fetch),
-        fetch_stream=mirror_stream(many.fetch_stream),
-        parallel_fetch=mirror(many.parallel_fetch),
+        fetch=mirror(fetch.fetch)(named),
+        fetch_stream=mirror_stream(many.fetch_stream)(named),
+        parallel_fetch=mirror(many.parallel_fetch)(named),
     )
     return globals()[name]

@@ -88,7 +88,7 @@ class FakeBackend:
     It keeps the contract of the real ones and takes part in virtual time.
     """
 
-    capabilities = Capabilities(
+    capabilities: Capabilities = Capabilities(
         name="fake",
         stops="at the next await",
         ends=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -182,12 +183,24 @@ def test_a_pipe_gets_no_control_characters_and_utf8_or_words(site: str) -> None:
 
 def test_few_open_files_lower_the_number_of_requests_and_say_so(site: str) -> None:
     args = command("fetch", f"{site}/a", "-j", "5000")
-    line = f"ulimit -n 256; exec {' '.join(args)}"
+    line = f"ulimit -n 256; exec {shlex.join(args)}"
     done = subprocess.run(
         ["bash", "-c", line], capture_output=True, env=environment(), check=False, timeout=20
     )
     assert done.returncode == 0
     assert b"at most 192 requests at a time" in done.stderr
+
+
+def test_a_disk_that_fills_up_leaves_whole_records(site: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    args = command("fetch", f"{site}/big/3000?1", f"{site}/big/3000?2", f"{site}/big/3000?3", "-o", str(out))
+    line = f"ulimit -f 8; exec {shlex.join(args)}"  # blocks of 1024 bytes
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, env=environment(), check=False, timeout=20
+    )
+    assert done.returncode == 74
+    assert b"cannot write" in done.stderr
+    assert [row["ok"] for row in items(out)] == [True, True]
 
 
 def imported_by(*args: str) -> set[str]:

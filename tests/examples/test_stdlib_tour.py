@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
+import uuid
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -13,21 +16,37 @@ from tests.cli.command import ROOT, environment
 TOUR = ROOT / "examples" / "stdlib_tour.py"
 
 
-def toured(*args: str) -> subprocess.CompletedProcess[str]:
+def toured(*args: str, mark: str = "") -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-W", "error", str(TOUR), *args]
-    return subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=50, check=False)
+    env = environment(ATONCE_TEST_MARK=mark)
+    return subprocess.run(line, capture_output=True, text=True, env=env, timeout=50, check=False)
 
 
-def test_a_short_tour_shows_receipt_and_report() -> None:
-    done = toured("--limit", "25")
+def marked_with(mark: str) -> list[psutil.Process]:
+    """The processes, whoever their parent is, that were started with `mark` in their environment."""
+    found = psutil.process_iter(["environ"])
+    return [one for one in found if (one.info["environ"] or {}).get("ATONCE_TEST_MARK") == mark]
+
+
+def test_a_short_tour_shows_receipt_and_report_and_leaves_nothing() -> None:
+    mark = uuid.uuid4().hex
+    done = toured("--limit", "12", mark=mark)
     assert done.returncode == 0, done.stderr
-    assert "✓ 24 ok   ✗ 1 failed" in done.stderr
+    assert "✓ 12 ok" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "24 modules" in done.stdout
+    assert "12 modules" in done.stdout
     assert "longest modules" in done.stdout
-    assert not [
-        one for one in psutil.process_iter(["cmdline"]) if "stdlib_site.py" in str(one.info["cmdline"])
-    ]
+    assert marked_with(mark) == []
+
+
+def test_the_site_has_all_kinds_of_weather_and_always_the_same() -> None:
+    site = runpy.run_path(str(TOUR.with_name("stdlib_site.py")))
+    names = site["pages"]()
+    kinds = Counter(site["weather"](name) for name in names)
+    assert set(kinds) == {"fine", "slow", "busy", "stalled", "broken", "dead"}
+    assert kinds["fine"] > 0.8 * len(names) > 200
+    assert site["weather"]("_markupbase.py") == "busy"
+    assert set(site["GHOSTS"]) < set(names)
 
 
 def test_your_own_urls_are_reported_by_status_type_and_size(site: str, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def _id(value: object) -> str:
     [
         *[("attempts", value) for value in [*NO_COUNTS, None]],
         *[("base_delay", value) for value in [*NO_SECONDS, None]],
-        *[("max_delay", value) for value in [*NO_SECONDS, None]],
+        *[("max_delay", value) for value in [*NO_SECONDS, 0, None]],
         *[("deadline", value) for value in [*NO_SECONDS, 0]],
         *[("jitter", value) for value in ["Full", "ful", "none", 0, False, True, ""]],
         *[

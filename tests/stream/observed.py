@@ -54,6 +54,7 @@ class Attempt:
     began: float
     ended: float | None = None
     ended_in_turn = 0
+    failed = False
 
 
 @dataclass
@@ -90,6 +91,9 @@ class Watched:
                 return item.number
             if item.kind == "cleans up":
                 await pause(item.more)
+            raise
+        except Exception:
+            attempt.failed = True
             raise
         finally:
             attempt.ended, attempt.ended_in_turn = self.loop.time(), self.loop.turns
@@ -290,21 +294,37 @@ class Watched:
         """Called when time is about to pass: a free place, room and an item that is there cannot go together."""
         plan = self.plan
         started = len(self.calls)
-        if (
-            not self.is_watching
-            or not started
-            or plan.rate
-            or plan.source.pause
-            or started >= self.available()
-        ):
+        if not self.is_watching or not started or plan.rate:
             return
         running = self.running()
+        if len(running) < plan.width:
+            assert not self.rested(), "an item has rested and there is a place, but it does not run"
+        if plan.source.pause or started >= self.available():
+            return
         held = started - len({one.item.number for one in running}) - len(self.outcomes)
         assert len(running) >= plan.width or held >= plan.buffer, (
             f"a place is idle: {len(running)} run of {plan.width}, {held} are held of {plan.buffer}"
         )
         if held >= plan.buffer and plan.ordered and not self.in_body:
             self.labels.add("a slow head filled the buffer")
+
+    def rested(self) -> list[int]:
+        """The items that failed, will be tried again, and have rested long enough."""
+        last = {one.item.number: one for one in self.attempts}
+        now, limit, most = self.loop.time(), self.plan.timeout, self.plan.attempts or 1
+        found = []
+        for number, one in last.items():
+            due = None if limit is None else one.began + limit
+            is_late = due is not None and (one.ended is None or one.ended >= due)
+            over = due if is_late else one.ended
+            if (
+                over is not None
+                and self.calls[number] < most
+                and (is_late or one.failed)
+                and over + PAUSE <= now
+            ):
+                found.append(number)
+        return found
 
     def check_gone(self) -> None:
         """Nothing of the stream runs any more, but for what went on in spite of every cancel for the whole grace."""

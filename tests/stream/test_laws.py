@@ -19,6 +19,9 @@ from tests.stream.workload import TICK, Item, Plan, Source, plans
 
 SLOW_HEAD = (Item(0, 3.0), *(Item(n) for n in range(1, 9)))
 
+#: An input of which the stream ran dry while its helper waited for more room than there was.
+DRY = (Item(0), Item(1, TICK), Item(2), Item(3, 0.125), *(Item(n) for n in range(4, 10)))
+
 
 def test_a_stream_that_is_taken_whole_keeps_the_laws(trouble: Trouble) -> None:
     sometimes = Sometimes(
@@ -33,6 +36,7 @@ def test_a_stream_that_is_taken_whole_keeps_the_laws(trouble: Trouble) -> None:
     @example(Plan((Item(0, 0.5, "outlives cancel", 30.0), Item(1)), timeout=0.25, width=1))
     @example(Plan((Item(0, 0.0, "flaky", 1), Item(1, 0.0, "flaky", 3)), attempts=2))
     @example(Plan(SLOW_HEAD, buffer=2, width=2))
+    @example(Plan(DRY, Source("async generator"), width=2, buffer=2, ordered=False))
     @example(Plan(SLOW_HEAD, Source("async generator", raises_at=7), script=(1, 2.0, 3)))
     def law(plan: Plan) -> None:
         for watched in watch_all(plan):

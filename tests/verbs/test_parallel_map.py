@@ -113,6 +113,16 @@ async def test_an_item_that_takes_too_long_is_a_failure() -> None:
 
 
 @virtual
+async def test_items_that_are_late_at_the_same_instant_and_clean_up_hold_nobody_up() -> None:
+    probe = Probe(seconds=100.0, cleanup=0.001)
+    began = now()
+    with pytest.raises(TaskTimeout):
+        await parallel_map(range(5), probe.work, timeout=2.0)
+    assert now() - began == pytest.approx(2.0, abs=0.1)
+    assert probe.running == 0
+
+
+@virtual
 async def test_items_may_be_tried_again() -> None:
     flaky = Flaky(2)
     assert await parallel_map([1], flaky.work, retry=Retry(attempts=3, base_delay=0)) == ["done"]
@@ -127,6 +137,26 @@ async def test_a_rate_spaces_the_starts() -> None:
 
     await parallel_map(range(5), work, rate="2/s")
     assert [after - before for before, after in itertools.pairwise(starts)] == pytest.approx([0.5] * 4)
+
+
+@virtual
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_a_rate_is_not_waited_for_after_the_last_item(count: int) -> None:
+    began = now()
+    await parallel_map(range(count), give, rate="1/h")
+    assert now() - began == pytest.approx(3600.0 * max(0, count - 1))
+
+
+@virtual
+async def test_an_error_of_the_input_does_not_wait_for_the_rate() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise OSError("input")
+
+    began = now()
+    with pytest.raises(OSError, match="input"):
+        await parallel_map(numbers(), give, rate="1/h")
+    assert now() == began
 
 
 @virtual

@@ -93,6 +93,14 @@ async def test_the_attempts_before_the_last_are_its_notes() -> None:
 
 
 @virtual
+async def test_the_notes_of_very_many_attempts_stay_short() -> None:
+    with pytest.raises(ValueError, match="flaky") as caught:
+        await retry_with_backoff(Flaky(10**9).work, attempts=3000, base_delay=0)
+    assert "3000 attempts" in notes(caught.value)
+    assert len(notes(caught.value)) < 2000
+
+
+@virtual
 async def test_a_single_attempt_that_fails_has_no_note_about_others() -> None:
     with pytest.raises(ValueError, match="flaky") as caught:
         await retry_with_backoff(Flaky(1).work, attempts=1)

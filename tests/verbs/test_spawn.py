@@ -7,6 +7,7 @@ import functools
 import gc
 import threading
 import warnings
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -317,6 +318,69 @@ async def test_a_task_belongs_to_the_task_that_spawned_it_not_to_the_one_that_aw
     await spawn(middle)
     await turns()
     assert inner[0].done()
+
+
+PARENTS: dict[str, Callable[[Any], Any]] = {
+    "spawn": spawn,
+    "await_many": lambda parent: atonce.await_many([spawn(parent)]),
+    "race": lambda parent: atonce.race([parent]),
+    "retry_with_backoff": atonce.retry_with_backoff,
+    "async_pipeline": lambda parent: atonce.async_pipeline(1, [parent]),
+    "aggregate": lambda parent: atonce.aggregate({"a": parent}),
+    "parallel_map": lambda parent: atonce.parallel_map([1], parent),
+    "process_batch": lambda parent: atonce.process_batch([1], parent),
+}
+
+
+@virtual
+@pytest.mark.parametrize("verb", PARENTS)
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_a_task_spawned_is_stopped_and_over_when_the_task_has_ended(
+    verb: str, fails: bool
+) -> None:
+    probe = Probe(seconds=1000.0, cleanup=1.0)
+
+    async def parent(*args: Any) -> str:
+        spawn(probe.work)
+        await asyncio.sleep(0.5)
+        if fails:
+            raise ValueError("parent")
+        return "parent"
+
+    began = asyncio.get_running_loop().time()
+    await atonce.capture(PARENTS[verb](parent))
+    assert (probe.begun, probe.running) == (3 if fails and verb == "retry_with_backoff" else 1, 0)
+    assert asyncio.get_running_loop().time() - began >= 1.5
+
+
+@virtual
+async def test_what_a_stopped_task_spawned_is_over_when_its_shutdown_returns() -> None:
+    probe = Probe(seconds=1000.0, cleanup=1.0)
+
+    async def parent() -> None:
+        spawn(probe.work)
+        await forever()
+
+    task = spawn(parent)
+    await turns()
+    assert await atonce.shutdown(task) is None
+    assert (probe.cancelled, probe.running) == (1, 0)
+
+
+@virtual
+async def test_the_value_of_a_task_stands_whatever_comes_while_what_it_spawned_ends() -> None:
+    probe = Probe(seconds=1000.0, cleanup=1.0)
+
+    async def parent() -> str:
+        spawn(probe.work)
+        await asyncio.sleep(0.5)
+        return "value"
+
+    task = spawn(parent)
+    await asyncio.sleep(1.0)
+    assert not task.done()
+    assert await atonce.shutdown(task) == atonce.Ok("value")
+    assert probe.running == 0
 
 
 @virtual

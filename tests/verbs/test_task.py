@@ -562,6 +562,37 @@ async def test_a_finished_task_and_its_value_are_freed_without_the_garbage_colle
         gc.enable()
 
 
+class _BrokenError(Exception):
+    pass
+
+
+def _broken() -> None:
+    raise _BrokenError
+
+
+async def _abroken() -> None:
+    await asyncio.sleep(0)  # what fails in its eager first step has the frames of its spawn in its traceback
+    raise _BrokenError
+
+
+@pytest.mark.parametrize("work", [_broken, _abroken])
+async def test_a_failed_task_and_its_error_are_freed_without_the_garbage_collector(work: Any) -> None:
+    async def look() -> weakref.ref[BaseException]:
+        try:
+            await spawn(work)
+        except _BrokenError as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    gc.collect()
+    gc.disable()
+    try:
+        error = await look()
+        await eventually(lambda: error() is None)
+    finally:
+        gc.enable()
+
+
 async def test_a_task_that_nobody_refers_to_is_not_collected_before_its_end() -> None:
     ended: list[int] = []
 

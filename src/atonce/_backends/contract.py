@@ -90,7 +90,7 @@ class Desk(Protocol):
         """The error for an item whose time is up."""
         ...
 
-    def arm(self, began: float) -> None:
+    def arm(self, began: float, /) -> None:
         """An item with a time limit runs since `began`."""
         ...
 

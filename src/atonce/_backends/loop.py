@@ -10,7 +10,8 @@ from contextvars import Context
 from typing import Any
 
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
-from atonce._backends.loop_lanes import LoopLanes, on_the_loop
+from atonce._backends.loop_lanes import AT_ONCE, LoopLanes, on_the_loop
+from atonce._runtime.owner import children_over, current_task, task_owners
 
 #: How many eager starts may lie within each other on the stack; a deeper one waits for its turn of the loop.
 DEEPEST_EAGER = 16
@@ -23,7 +24,7 @@ class LoopBackend:
     A timeout or a stop takes effect at the next await.
     """
 
-    capabilities = Capabilities(
+    capabilities: Capabilities = Capabilities(
         name="loop",
         stops="at the next await",
         ends=True,
@@ -54,6 +55,7 @@ class LoopBackend:
             return Task(steps, loop=loop, context=context, eager_start=True)
         finally:
             _depth -= 1
+            del to, steps  # the traceback of an error in that step keeps this frame
 
     def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> LoopLanes:
         """Serve a stream by asyncio tasks that pull item after item."""
@@ -67,16 +69,20 @@ def retrieve_later(task: asyncio.Task[Any] | None) -> None:
 
 
 async def run_call(to: Receiver, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """One call from begin to end."""
+    """One call from begin to end; what it spawned and left is over before its end is told."""
     to.began = to.clock()
     try:
         value = await fn(*args)
     except BaseException as error:
+        if current_task(to.loop) in task_owners and not isinstance(error, AT_ONCE):
+            await children_over(current_task(to.loop))
         to.raised(error)
         if isinstance(error, KeyboardInterrupt):
             retrieve_later(asyncio.current_task())
             raise
     else:
+        if current_task(to.loop) in task_owners:
+            await children_over(current_task(to.loop))
         to.returned(value)
     finally:
         del to

@@ -12,9 +12,11 @@ from typing import Any
 
 from atonce._backends.contract import Desk
 from atonce._model.errors import TaskStopped
-from atonce._runtime.owner import end_of_item, task_owners
+from atonce._runtime.owner import children_over, task_owners
 from atonce._runtime.waiting import after_turns
 
+#: What goes through the loop, or is thrown by a loop that is gone: nothing can be waited for then.
+AT_ONCE = (KeyboardInterrupt, GeneratorExit)
 #: Seconds that items which never suspend may take together before other tasks of the loop get their turn.
 SLICE = 0.001
 #: How many others a lane calls when it comes on duty and there is more to take.
@@ -74,6 +76,7 @@ class LoopLanes:
         self._detached: set[Lane] = set()
         self._called: set[Lane] = set()
         self._stopping = False
+        self._slice_used = False
         self._fn = desk.fn if desk.is_async else on_the_loop(desk.fn)
 
     def wake(self) -> None:
@@ -139,6 +142,8 @@ class LoopLanes:
                 value = await fn(item)
             except BaseException as error:
                 failure = error
+            if task in task_owners and not isinstance(failure, AT_ONCE):
+                await children_over(task)
             began, now = now, clock()
             if failure is None and not lane.expired and not lane.detached:
                 lane.began = None
@@ -148,18 +153,26 @@ class LoopLanes:
                 failure = None
                 if not usable:
                     return False
-            if task in task_owners:
-                end_of_item(task)
             if variables(copy_context()) is not fresh:
                 self._lanes.discard(lane)
                 self._call()
                 return False
-            if desk.current is not lane:
-                since = now
-            elif now - since > SLICE:
+            if self._slice_used or (desk.current is lane and now - since > SLICE):
+                self._end_slice()
                 await asyncio.sleep(0)
                 since = now = clock()
+            elif desk.current is not lane:
+                since = now
         return True
+
+    def _end_slice(self) -> None:
+        """The time for this turn of the loop is used up: the other lanes run one item each in what is left of it."""
+        if not self._slice_used:
+            self._slice_used = True
+            self._loop.call_soon(self._next_slice)
+
+    def _next_slice(self) -> None:
+        self._slice_used = False
 
     def _failed(self, lane: Lane, error: BaseException | None, began: float, ended: float) -> bool:
         """An item ended badly (None: its value came after its time was up); False when the lane must end."""
@@ -206,7 +219,7 @@ class LoopLanes:
         after_turns(self._loop, TURNS, partial(self._detach, lane, lane.index))
 
     def _detach(self, lane: Lane, index: int) -> None:
-        if not lane.expired or lane.index != index or lane.detached:
+        if self._stopping or not lane.expired or lane.index != index or lane.detached:
             return
         lane.detached = True
         began = lane.began if lane.began is not None else 0.0

@@ -19,15 +19,15 @@ class _Item:
     __slots__ = ("awaiting", "began", "clock", "given_up", "index", "item", "lanes", "loop", "running")
 
     def __init__(self, lanes: PushedLanes, index: int, item: Any) -> None:
-        self.lanes = lanes
-        self.index = index
-        self.item = item
+        self.lanes: PushedLanes = lanes
+        self.index: int = index
+        self.item: Any = item
         self.began: float | None = None
         self.clock: Clock = lanes.desk.clock
-        self.loop = lanes.loop
+        self.loop: asyncio.AbstractEventLoop = lanes.loop
         self.running: Running | None = None
         self.awaiting: asyncio.Task[Any] | None = None
-        self.given_up = False
+        self.given_up: bool = False
 
     def returned(self, value: Any) -> None:
         self.lanes.ended(self, value, None)
@@ -55,7 +55,7 @@ class PushedLanes:
         self.desk = desk
         self._backend = backend
         self._over = over
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._items: set[_Item] = set()
         self._given_up: set[_Item] = set()
         self._stopping = False

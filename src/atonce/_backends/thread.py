@@ -19,7 +19,7 @@ from typing import Any, Self
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.pushed import PushedLanes
 from atonce._model.checks import count
-from atonce._model.errors import MisuseError
+from atonce._model.errors import MisuseError, TaskStopped
 from atonce._runtime.token import Token, token_var
 
 #: Seconds that a worker without work waits before it ends.
@@ -57,12 +57,16 @@ class _Replies:
 
     def _deliver(self) -> None:
         ends = self._ends
-        for _ in range(len(ends)):
-            job, ok, result = ends[0]
-            job.settle(ok, result)
-            ends.popleft()
-        if ends:
-            self.loop.call_soon(self._deliver)
+        try:
+            for _ in range(len(ends)):
+                job, ok, result = ends[0]
+                try:
+                    job.settle(ok, result)
+                finally:
+                    ends.popleft()
+        finally:
+            if ends:
+                self.loop.call_soon(self._deliver)
 
 
 class _Job:
@@ -80,15 +84,15 @@ class _Job:
         to: Receiver,
         replies: _Replies,
     ) -> None:
-        self.backend = backend
-        self.fn = fn
-        self.args = args
-        self.is_async = is_async
-        self.context = context
+        self.backend: ThreadBackend = backend
+        self.fn: Callable[..., Any] = fn
+        self.args: tuple[Any, ...] = args
+        self.is_async: bool = is_async
+        self.context: Context = context
         self.to: Receiver | None = to
-        self.replies = replies
-        self.token = Token()
-        self.state = "queued"
+        self.replies: _Replies = replies
+        self.token: Token = Token()
+        self.state: str = "queued"
 
     def cancel(self) -> None:
         """Take it out of the queue; ask it to stop when it runs."""
@@ -102,12 +106,14 @@ class _Job:
         to = self.to
         if to is not None:
             to.began = to.clock()
+        del to
         try:
             result, ok = self.context.run(self._call), True
         except BaseException as error:
             result, ok = error, False
         self.backend.done(self)
         self.replies.put(self, ok, result)
+        del result  # its traceback keeps this frame
 
     def _call(self) -> Any:
         token_var.set(self.token)
@@ -142,7 +148,7 @@ class ThreadBackend:
     3
     """
 
-    capabilities = Capabilities(
+    capabilities: Capabilities = Capabilities(
         name="thread",
         stops="asked",
         ends=False,
@@ -223,10 +229,15 @@ class ThreadBackend:
         """End the idle workers and drop what is queued; a worker that is busy ends after its call. Never waits long."""
         with self._ready:
             self._open = False
+            dropped = tuple(self._queue)
             self._queue.clear()
+            for job in dropped:
+                job.state = "withdrawn"
             threads = tuple(self._threads)
             busy = self._running
             self._ready.notify_all()
+        for job in dropped:
+            job.replies.put(job, False, TaskStopped("the thread backend was closed before this call began"))
         until = time.monotonic() + 0.5
         for thread in threads if not busy else ():
             if thread is not threading.current_thread():

@@ -69,6 +69,11 @@ def count_or_none(name: str, value: object, *, least: int = 1) -> int | None:
     return None if value is None else count(name, value, least=least)
 
 
+def is_tenacitys(kind: str, value: object) -> bool:
+    """Whether `value` is one of tenacity's objects ("stop_base", "wait_base", "retry_base"), told by name."""
+    return any(one.__name__ == kind and one.__module__.startswith("tenacity.") for one in type(value).__mro__)
+
+
 def choice(name: str, value: object, allowed: tuple[str | None, ...]) -> Any:
     """Check that `value` is one of `allowed`, and suggest the nearest one when it is not."""
     if any(value is one or (isinstance(value, str) and value == one) for one in allowed):

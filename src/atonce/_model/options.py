@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeAlias
 
-from atonce._model.checks import LARGEST, choice, count, seconds, seconds_or_none, shown
+from atonce._model.checks import LARGEST, choice, count, is_tenacitys, seconds, seconds_or_none, shown
 
 Jitter: TypeAlias = Literal["full", "equal", "decorrelated"] | None
+#: Exception types, a predicate of the exception, or a retry object of tenacity.
 RetryOn: TypeAlias = (
-    type[BaseException]
-    | tuple[type[BaseException], ...]
-    | Callable[[BaseException], bool | float | int | None]
+    type[BaseException] | tuple[type[BaseException], ...] | Callable[[Any], bool | float | int | None]
 )
+#: A count, or a stop object of tenacity.
+Count: TypeAlias = int | Callable[[Any], bool]
+#: Seconds, or a wait object of tenacity.
+Delay: TypeAlias = float | Callable[[Any], float]
 
 _UNITS = {
     "s": 1.0,
@@ -40,24 +44,34 @@ class Retry:
     False or the pause in seconds (for Retry-After). `deadline` seconds bound all attempts and pauses together; it
     cuts a running attempt. A cancel, KeyboardInterrupt and SystemExit are never retried.
 
+    tenacity's objects are taken too: a stop object as `attempts`, a wait object as `base_delay` (it alone decides the
+    pause), a retry object that looks at exceptions as `retry_on`.
+
     >>> Retry(attempts=5, jitter=None).attempts
     5
     """
 
-    attempts: int = 3
-    base_delay: float = 0.1
+    attempts: Count = 3
+    base_delay: Delay = 0.1
     max_delay: float = 5.0
     jitter: Jitter = "full"
     retry_on: RetryOn = Exception
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        count("attempts", self.attempts)
-        seconds("base_delay", self.base_delay, zero=True)
+        if not is_tenacitys("stop_base", self.attempts):
+            object.__setattr__(self, "attempts", count("attempts", self.attempts))
+        if not is_tenacitys("wait_base", self.base_delay):
+            seconds("base_delay", self.base_delay, zero=True)
         seconds("max_delay", self.max_delay)
         choice("jitter", self.jitter, ("full", "equal", "decorrelated", None))
         seconds_or_none("deadline", self.deadline)
         check_retry_on(self.retry_on)
+
+    @property
+    def most(self) -> int:
+        """The most attempts that there can be."""
+        return self.attempts if isinstance(self.attempts, int) else LARGEST
 
     @classmethod
     def of(cls, value: Retry | int | None) -> Retry | None:
@@ -72,16 +86,36 @@ class Retry:
 
 
 def check_retry_on(value: Any) -> None:
-    """Check `retry_on`: exception types, or a predicate."""
+    """Check `retry_on`: exception types, a predicate, or a retry object of tenacity."""
     types = value if isinstance(value, tuple) else (value,)
     if types and all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
         return
-    if callable(value) and not isinstance(value, type):
-        return
-    raise TypeError(
-        "retry_on is an exception type, a tuple of them, or a predicate, e.g. retry_on=(OSError, TimeoutError); "
-        f"got {shown(value)}"
-    )
+    if is_tenacitys("retry_base", value):
+        _check_retry_object(value)
+    elif (
+        not callable(value)
+        or isinstance(value, type)
+        or any(is_tenacitys(one, value) for one in _NO_PREDICATES)
+    ):
+        raise TypeError(
+            "retry_on is an exception type, a tuple of them, or a predicate, e.g. retry_on=(OSError, TimeoutError); "
+            f"got {shown(value)}"
+        )
+
+
+_NO_PREDICATES = ("stop_base", "wait_base")
+_LOOKS_AT_RESULTS = {"retry_if_result", "retry_if_not_result", "retry_unless_exception_type"}
+
+
+def _check_retry_object(value: Any) -> None:
+    """Refuse those that look at results, and those that must be awaited; combinations are looked into."""
+    if type(value).__name__ in _LOOKS_AT_RESULTS or iscoroutinefunction(type(value).__call__):
+        raise TypeError(
+            f"retry_on is asked about exceptions only, at once; {type(value).__name__} needs more: "
+            "raise an exception in the function, e.g. retry_on=retry_if_exception_type(NotReady)"
+        )
+    for part in getattr(value, "retries", ()):
+        _check_retry_object(part)
 
 
 @dataclass(frozen=True, slots=True)

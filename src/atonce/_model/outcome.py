@@ -26,12 +26,12 @@ class _OkDraft(Generic[T_co]):
         elapsed: float,
         fallback: bool = False,
     ) -> None:
-        self.value = value
-        self.index = index
-        self.input = input
-        self.attempts = attempts
-        self.elapsed = elapsed
-        self.fallback = fallback
+        self.value: T_co = value
+        self.index: int | None = index
+        self.input: Any = input
+        self.attempts: int = attempts
+        self.elapsed: float = elapsed
+        self.fallback: bool = fallback
 
 
 class Ok(_OkDraft[T_co]):
@@ -99,11 +99,11 @@ class _FailedDraft:
     def __init__(
         self, error: BaseException, index: int | None, input: Any, attempts: int, elapsed: float
     ) -> None:
-        self.error = error
-        self.index = index
-        self.input = input
-        self.attempts = attempts
-        self.elapsed = elapsed
+        self.error: BaseException = error
+        self.index: int | None = index
+        self.input: Any = input
+        self.attempts: int = attempts
+        self.elapsed: float = elapsed
         self._place: TracebackType | None = error.__traceback__
 
 

@@ -36,15 +36,15 @@ class Window(Generic[T]):
     )
 
     def __init__(self, bound: int, buffer: int, ordered: bool) -> None:
-        self.bound = bound
-        self.buffer = buffer
-        self.ordered = ordered
-        self.started = 0
-        self.running = 0
-        self.resting = 0
-        self.given = 0
-        self.left = 0
-        self.head = 0
+        self.bound: int = bound
+        self.buffer: int = buffer
+        self.ordered: bool = ordered
+        self.started: int = 0
+        self.running: int = 0
+        self.resting: int = 0
+        self.given: int = 0
+        self.left: int = 0
+        self.head: int = 0
         self.ready: deque[T] = deque()
         self._parked: dict[int, T] = {}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
+
 from atonce._model.checks import shown
 
 _MOST = 8
@@ -9,9 +12,10 @@ _MOST = 8
 
 def annotate(error: BaseException, note: str) -> None:
     """Add `note` once; an exception object that many tasks raise does not collect notes without end."""
-    notes = getattr(error, "__notes__", ())
-    if note not in notes and len(notes) < _MOST:
-        error.add_note(note)
+    with contextlib.suppress(Exception):  # an exception that takes no notes is still the one to be raised
+        notes = getattr(error, "__notes__", ())
+        if note not in notes and len(notes) < _MOST:
+            error.add_note(note)
 
 
 def as_raised(error: BaseException) -> BaseException:
@@ -27,15 +31,26 @@ def item_note(name: str, index: int, item: object, attempt: int, of: int) -> str
     return f"atonce: item {index} of {name}{tries}, input {shown(item)}"
 
 
-def attempts_note(errors: list[str], attempts: int) -> str:
-    """Say how the attempts before the last one went."""
-    return f"atonce: {attempts} attempts; earlier ones: {'; '.join(errors)}"
+class Earlier:
+    """The failed attempts before the last one: how many, and what the latest of them were."""
 
+    __slots__ = ("_latest", "count")
 
-def annotate_attempts(error: BaseException, earlier: list[str]) -> None:
-    """Say on the last error how the attempts before it went, if there were any."""
-    if earlier:
-        annotate(error, attempts_note(earlier, len(earlier) + 1))
+    def __init__(self) -> None:
+        self.count = 0
+        self._latest: deque[str] = deque(maxlen=_MOST)
+
+    def add(self, error: BaseException) -> None:
+        """One more attempt failed, and will be followed by another."""
+        self.count += 1
+        self._latest.append(short(error))
+
+    def tell(self, error: BaseException) -> None:
+        """Note on the last error how the attempts before it went, if there were any."""
+        if self.count:
+            left_out = "..., " if self.count > len(self._latest) else ""
+            told = "; ".join(self._latest)
+            annotate(error, f"atonce: {self.count + 1} attempts; earlier ones: {left_out}{told}")
 
 
 def short(error: BaseException) -> str:

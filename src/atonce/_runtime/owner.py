@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -48,8 +49,8 @@ class Owner:
 
     def __init__(self) -> None:
         self.children: set[Any] = set()
-        self.closed = False
-        self.pid = os.getpid()
+        self.closed: bool = False
+        self.pid: int = os.getpid()
         #: The clock of the loop that runs the children, known from the first child on.
         self.clock: Clock | None = None
         #: Resolved when the last child is gone, where somebody waits for that.
@@ -152,12 +153,19 @@ def running_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def end_of_item(task: asyncio.Task[Any] | None) -> None:
-    """A lane's item is over: stop what the item spawned and did not await, as when a task of its own ends."""
+async def children_over(task: asyncio.Task[Any] | None) -> None:
+    """The code of `task` is over, its end is not told yet: stop what it spawned, and wait until that is over too.
+
+    A cancel in the meantime changes nothing: the end is near, and bounded by the grace.
+    """
     owner = task_owners.pop(task, None)
-    if owner is not None and task is not None:
-        task.remove_done_callback(_owner_ended)
+    if owner is None or task is None:
+        return
+    task.remove_done_callback(_owner_ended)
+    if owner.children:
         owner.stop_children()
+        with contextlib.suppress(asyncio.CancelledError):
+            await owner.wait_empty(GRACE)
 
 
 def _owner_ended(task: asyncio.Task[Any]) -> None:

@@ -22,6 +22,8 @@ from atonce._runtime.site import site_of, site_var
 T = TypeVar("T")
 
 EXIT_GRACE = 0.4
+#: How often, in seconds, a thread that waits makes sure that the loop has seen its call.
+LOOK = 0.25
 
 
 class _Visit(Generic[T]):
@@ -37,9 +39,17 @@ class _Visit(Generic[T]):
         self._arrived.acquire()
 
     def cancel(self) -> None:
-        """The one who waits went away: on the loop, end what it waits for."""
+        """The one who waits went away: on the loop, end what it waits for; what never arrived has ended."""
         if self.task is not None:
+            self.task.add_done_callback(self._ended)
             self.task.cancel()
+        else:
+            self._ended(None)
+
+    def _ended(self, task: asyncio.Task[Any] | None) -> None:
+        """Nothing runs any more; a task that was cancelled before its first step has told nobody."""
+        if self._arrived.locked():
+            self.finish(None, None)
 
     def finish(self, value: T | None, error: BaseException | None) -> None:
         self.value, self.error = value, error
@@ -111,8 +121,12 @@ class Portal:
         calls = self._calls
         calls.append(function)
         if len(calls) == 1:
-            with contextlib.suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self._drain)
+            self.kick()
+
+    def kick(self) -> None:
+        """Let the loop look at what was posted: Ctrl-C between the two steps of a post loses its wake-up."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._drain)
 
     def is_inside(self) -> bool:
         """Whether the calling thread is the loop's own."""
@@ -131,11 +145,13 @@ class Portal:
         self.check_outside()
         if not self._open:
             raise MisuseError("atonce.blocking is closed: the interpreter is exiting")
-        self.post(start)
         try:
-            visit.wait()
+            self.post(start)
+            while not visit.wait(LOOK):
+                self.kick()
         except BaseException:
             self.post(visit.cancel)
+            self.kick()
             visit.wait(EXIT_GRACE)
             raise
         result: T = visit.result()
@@ -161,8 +177,10 @@ class Portal:
     def _drain(self) -> None:
         calls = self._calls
         for _ in range(len(calls)):
-            calls[0]()
-            calls.popleft()
+            try:
+                calls[0]()
+            finally:
+                calls.popleft()
         if calls:
             self.loop.call_soon(self._drain)
 

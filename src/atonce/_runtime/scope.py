@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from atonce._model.checks import label, seconds
 from atonce._model.errors import TaskStopped
-from atonce._runtime.owner import GRACE, Child, Owner, scope_var
+from atonce._runtime.owner import GRACE, Child, Owner, log, scope_var
 
 
 class Scope(Owner):
@@ -32,20 +32,23 @@ class Scope(Owner):
     'done'
     """
 
-    __slots__ = ("_cancelled_host", "_exiting", "_failures", "_host", "_token", "grace", "name")
+    __slots__ = ("_cancelled_host", "_cancels", "_exiting", "_failures", "_host", "_token", "grace", "name")
 
     def __init__(self, *, grace: float = GRACE, name: str | None = None) -> None:
         super().__init__()
-        self.grace = seconds("grace", grace, zero=True)
-        self.name = label("name", name)
+        self.grace: float = seconds("grace", grace, zero=True)
+        self.name: str | None = label("name", name)
         self._host: asyncio.Task[Any] | None = None
         self._cancelled_host = False
+        #: Cancels of the host that had been delivered before the block began: it may be part of a cleanup.
+        self._cancels = 0
         self._exiting = False
         self._failures: list[BaseException] = []
         self._token: Token[Owner | None] | None = None
 
     async def __aenter__(self) -> Self:
         self._host = asyncio.current_task()
+        self._cancels = self._host.cancelling() if self._host is not None else 0
         return self.enter()
 
     def enter(self) -> Self:
@@ -70,15 +73,19 @@ class Scope(Owner):
         """Stop and await the children, then say how the block ended; True when `error` was only our own cancel."""
         self._exiting = True
         self.closed = True
-        self.stop_children()
+        # After a failure all have been asked already, and a second cancel would cut their cleanup.
+        if not self._failures:
+            self.stop_children()
         cancelled = error if isinstance(error, asyncio.CancelledError) else None
-        try:
-            await self._settle_host(delivered=cancelled is not None)
-            await self.wait_empty(self.grace)
-        except asyncio.CancelledError as outer:
-            cancelled = outer
-        ours = self._cancelled_host and self._uncancel() == 0
+        for step in (self._settle_host(delivered=cancelled is not None), self.wait_empty(self.grace)):
+            try:
+                await step
+            except asyncio.CancelledError as outer:
+                cancelled = outer
+        ours = self._cancelled_host and self._uncancel() <= self._cancels
         if cancelled is not None and not ours:
+            for failure in self._failures:
+                log.error("%s was cancelled when a task of it had failed", self, exc_info=failure)
             return False if cancelled is error else _raise(cancelled)
         body = None if error is None or error is cancelled else error
         return self._end(body)
@@ -94,11 +101,11 @@ class Scope(Owner):
         if any(known is error for known in self._failures):
             return True
         self._failures.append(error)
-        if len(self._failures) > 1:
+        if len(self._failures) > 1 or self._exiting:
             return True
         self.stop_children()
         host = self._host
-        if host is not None and not self._exiting and not host.done():
+        if host is not None and not host.done():
             self._cancelled_host = True
             host.cancel()
         return True
@@ -110,7 +117,7 @@ class Scope(Owner):
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            if self._host is not None and self._host.cancelling() > 1:
+            if self._host is not None and self._host.cancelling() > self._cancels + 1:
                 raise
 
     def _uncancel(self) -> int:

@@ -11,7 +11,7 @@ class Token:
     __slots__ = ("asked",)
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked: bool = False
 
 
 token_var: ContextVar[Token | None] = ContextVar("atonce_token", default=None)

@@ -10,16 +10,19 @@ from typing import Any
 from atonce._model.errors import TaskTimeout
 from atonce._model.options import Retry
 from atonce._policy.backoff import again
-from atonce._runtime.notes import short
+from atonce._runtime.notes import Earlier
+
+NONE_EARLIER = Earlier()
 
 
 class _Tries:
     """What one item has been through."""
 
-    __slots__ = ("cut", "errors", "last", "pause", "timer")
+    __slots__ = ("began", "cut", "earlier", "last", "pause", "timer")
 
-    def __init__(self) -> None:
-        self.errors: list[str] = []
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.earlier = Earlier()
         self.last: BaseException | None = None
         self.pause = 0.0
         self.timer: asyncio.TimerHandle | None = None
@@ -50,24 +53,27 @@ class Attempts:
     def started(self, index: int) -> None:
         """The first attempt at an item starts."""
         if self.retry.deadline is not None and index not in self._tries:
-            tries = self._tries[index] = _Tries()
+            tries = self._tries[index] = _Tries(self._loop.time())
             tries.timer = self._loop.call_later(self.retry.deadline, self._deadline, index)
 
-    def again(self, index: int, item: Any, error: BaseException) -> bool:
-        """An attempt failed; True when another one will be made."""
+    def again(self, index: int, item: Any, error: BaseException, began: float) -> bool:
+        """An attempt that began at `began` failed; True when another one will be made."""
         tries = self._tries.get(index)
         if tries is None:
-            tries = self._tries[index] = _Tries()
+            tries = self._tries[index] = _Tries(began)
         if tries.cut:
             return False
-        delay = again(self.retry, error, len(tries.errors) + 1, tries.pause, random.random)
+        now = self._loop.time()
+        delay = again(
+            self.retry, error, tries.earlier.count + 1, tries.pause, random.random, now - tries.began
+        )
         if delay is None:
             return False
-        if tries.timer is not None and self._loop.time() + delay >= tries.timer.when():
+        if tries.timer is not None and now + delay >= tries.timer.when():
             return False
         tries.pause = delay
         tries.last = error
-        tries.errors.append(short(error))
+        tries.earlier.add(error)
         self.retried += 1
         self._pauses[index] = self._loop.call_later(delay, self._pause_over, index, item)
         return True
@@ -87,14 +93,14 @@ class Attempts:
         tries = self._tries.get(index)
         return tries.last if tries is not None and tries.cut else None
 
-    def closed(self, index: int) -> list[str]:
-        """The item is finished: forget it, and give its earlier errors."""
+    def closed(self, index: int) -> Earlier:
+        """The item is finished: forget it, and give its earlier attempts."""
         tries = self._tries.pop(index, None)
         if tries is None:
-            return []
+            return NONE_EARLIER
         if tries.timer is not None:
             tries.timer.cancel()
-        return tries.errors
+        return tries.earlier
 
     def stop(self) -> None:
         """No pause and no deadline ends any more."""

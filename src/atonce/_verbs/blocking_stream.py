@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from weakref import WeakSet
 
 from atonce._model.outcome import Failed, Ok, Outcome
-from atonce._runtime.portal import Portal, portal
+from atonce._runtime.portal import LOOK, Portal, portal
 from atonce._verbs.stream import Iteration, Kind, Stream, drop
 from atonce._verbs.stream_run import Spec, StreamRun, StreamStatistics
 
@@ -33,9 +33,9 @@ class _ThreadBell:
         with contextlib.suppress(RuntimeError):
             self._lock.release()
 
-    def wait(self) -> None:
-        """Wait for a ring."""
-        self._lock.acquire()
+    def wait(self, seconds: float) -> bool:
+        """Wait for a ring; False when `seconds` went by first."""
+        return self._lock.acquire(timeout=seconds)
 
 
 class BlockingStreamIterator(Iteration[R], Iterator[R]):
@@ -92,6 +92,12 @@ class BlockingStreamIterator(Iteration[R], Iterator[R]):
             run.asked = True
             self._portal.post(run.after_leave)
 
+    def _remind(self, run: StreamRun) -> None:
+        """Tell the loop once more that results have left: Ctrl-C may have come between two steps of telling it."""
+        if self._portal is not None:
+            self._portal.post(run.after_leave)
+            self._portal.kick()
+
     def _wait(self, run: StreamRun) -> None:
         """Wait for the next result; whatever interrupts the wait closes the run first."""
         run.waiting = True
@@ -99,7 +105,8 @@ class BlockingStreamIterator(Iteration[R], Iterator[R]):
             run.waiting = False
             return
         try:
-            self._bell.wait()
+            while not self._bell.wait(LOOK):
+                self._remind(run)
         except BaseException:
             run.waiting = False
             self.close()
@@ -118,7 +125,7 @@ class BlockingStreamIterator(Iteration[R], Iterator[R]):
             del error
 
     def __del__(self) -> None:
-        run = self.run
+        run = getattr(self, "run", None)
         if run is None or run.closing:
             return
         if self._portal is None or self._portal.is_inside():

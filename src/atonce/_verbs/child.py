@@ -27,7 +27,10 @@ def start_child(
     """Start a task that belongs to the verb alone: its failure is the verb's to tell."""
     task: Task[Any] = Task(fn, backend, Owner(), running_loop(), timeout, name, site_of(sys._getframe()))
     task.ignore()
-    return task.begin(args, is_async, copy_context())
+    try:
+        return task.begin(args, is_async, copy_context())
+    finally:
+        del task  # the traceback of an error in an eager first step keeps this frame
 
 
 async def outcome_of(task: Task[Any]) -> Outcome[Any]:

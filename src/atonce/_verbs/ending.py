@@ -17,7 +17,7 @@ from atonce._runtime.owner import Owner, log
 from atonce._runtime.site import Site, shown_site
 from atonce._runtime.waiting import resolve
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _ids = itertools.count(1)
 
@@ -36,7 +36,7 @@ class _Unseen:
             log.error("%s failed and nobody awaited it", self.text, exc_info=self.error)
 
 
-class Ending(Generic[T]):
+class Ending(Generic[T_co]):
     """What a task is, who waits for its end, and how it ended."""
 
     # What every task has is in slots; what few have is in the dict, and the class holds its default. `_odd` says that
@@ -59,7 +59,7 @@ class Ending(Generic[T]):
         "loop",
         "owner",
     )
-    _value: T
+    _value: T_co
     _ended: float
     _id = 0
     _name: str | None = None
@@ -81,15 +81,15 @@ class Ending(Generic[T]):
         name: str | None,
         site: Site,
     ) -> None:
-        self.fn = fn
-        self.backend = backend
-        self.owner = owner
+        self.fn: Callable[..., Any] = fn
+        self.backend: Backend = backend
+        self.owner: Owner = owner
         self._site = site
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self.clock: Clock = owner.clock or owner.read_clock(loop)
         self.began: float | None = None
         self._done = self._odd = False
-        self._outcome: Outcome[T] | None = None
+        self._outcome: Outcome[T_co] | None = None
         self._running: Running | None = None
         self._waiter: asyncio.Future[None] | None = None
         if timeout is not None:
@@ -129,7 +129,7 @@ class Ending(Generic[T]):
         """Whether it has ended and nothing of it runs any more, or it was let go."""
         return self._done and self._running is None
 
-    def outcome(self) -> Outcome[T] | None:
+    def outcome(self) -> Outcome[T_co] | None:
         """How it ended, None before that; never waits."""
         if self._unseen is not None:
             self._seen()
@@ -183,7 +183,7 @@ class Ending(Generic[T]):
     def __str__(self) -> str:
         return f"task {self.name!r} (spawned at {shown_site(self._site)})"
 
-    def _settle(self, outcome: Outcome[T]) -> None:
+    def _settle(self, outcome: Outcome[Any]) -> None:
         """It has ended, badly or not by itself."""
         self._outcome = outcome
         self._done = True

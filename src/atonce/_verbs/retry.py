@@ -12,10 +12,10 @@ from atonce._backends.choose import On, backend_for
 from atonce._model.call import check_call, fn_name, is_async
 from atonce._model.checks import seconds_or_none
 from atonce._model.errors import TaskTimeout
-from atonce._model.options import Jitter, Retry, RetryOn
+from atonce._model.options import Count, Delay, Jitter, Retry, RetryOn
 from atonce._policy.backoff import again
 from atonce._runtime import telemetry
-from atonce._runtime.notes import annotate_attempts, short
+from atonce._runtime.notes import Earlier
 from atonce._verbs.child import run_child
 
 T = TypeVar("T")
@@ -25,8 +25,8 @@ Ts = TypeVarTuple("Ts")
 class RetryOptions(TypedDict, total=False):
     """The options of `retry_with_backoff`, for the type checker."""
 
-    attempts: int
-    base_delay: float
+    attempts: Count
+    base_delay: Delay
     max_delay: float
     jitter: Jitter
     retry_on: RetryOn
@@ -44,8 +44,8 @@ async def retry_with_backoff(fn: Callable[[*Ts], T], *args: *Ts, **options: Unpa
 async def retry_with_backoff(  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
     fn: Callable[..., Any],
     *args: Any,
-    attempts: int = 3,
-    base_delay: float = 0.1,
+    attempts: Count = 3,
+    base_delay: Delay = 0.1,
     max_delay: float = 5.0,
     jitter: Jitter = "full",
     retry_on: RetryOn = Exception,
@@ -56,7 +56,7 @@ async def retry_with_backoff(  # type: ignore[misc]  # mypy cannot match *Ts aga
     """Call `fn(*args)` until it returns, at most `attempts` times, and give its value.
 
     `timeout`: seconds for each attempt; `deadline`: seconds for all of them and the pauses; `Retry` explains the
-    others. For the items of a stream pass `retry=` there.
+    others, and where tenacity's objects may stand. For the items of a stream pass `retry=` there.
 
     **Bounded**: by `attempts`, and by `deadline`, which cuts a running attempt. **Fails**: with the last exception,
     the attempts before it as notes. **Cancelled**: the running attempt is stopped and over, then the cancel goes on;
@@ -117,21 +117,22 @@ async def retrying(once: Callable[[int], Awaitable[T]], retry: Retry, name: str 
 async def attempt_until(once: Callable[[int, float | None], Awaitable[T]], retry: Retry, name: str) -> T:
     """The loop of attempts: `once(attempt, seconds left)`, a pause, again."""
     loop = asyncio.get_running_loop()
-    until = None if retry.deadline is None else loop.time() + retry.deadline
-    earlier: list[str] = []
+    began = loop.time()
+    until = None if retry.deadline is None else began + retry.deadline
+    earlier = Earlier()
     previous = 0.0
     while True:
-        attempt = len(earlier) + 1
+        attempt = earlier.count + 1
         try:
             return await once(attempt, None if until is None else max(0.001, until - loop.time()))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            delay = again(retry, error, attempt, previous, random.random)
+            delay = again(retry, error, attempt, previous, random.random, loop.time() - began)
             if delay is None or (until is not None and loop.time() + delay >= until):
-                annotate_attempts(error, earlier)
+                earlier.tell(error)
                 raise
-            earlier.append(short(error))
+            earlier.add(error)
             metadata = {"name": name, "attempt": attempt, "error": error}
             telemetry.emit("task.retry", {"delay": delay}, metadata)
         previous = delay

@@ -149,7 +149,7 @@ class StreamIterator(Iteration[R], AsyncIterator[R]):
             bell.waiter = None
 
     def __del__(self) -> None:
-        run = self.run
+        run = getattr(self, "run", None)
         if run is None or run.is_closed():
             return
         if self._dropped is not None:

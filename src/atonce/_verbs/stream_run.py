@@ -17,12 +17,12 @@ from atonce._policy.deadlines import Deadlines
 from atonce._policy.rate import Pacer
 from atonce._policy.window import Window
 from atonce._runtime import telemetry
-from atonce._runtime.clock import clock_of, is_virtual
-from atonce._runtime.feed import InstantFeed, NothingYet, feed_of
-from atonce._runtime.notes import annotate, as_raised, attempts_note, item_note
+from atonce._runtime.clock import Clock, clock_of, is_virtual
+from atonce._runtime.feed import Feed, InstantFeed, NothingYet, feed_of
+from atonce._runtime.notes import annotate, as_raised, item_note
 from atonce._runtime.owner import GRACE, Owner
 from atonce._runtime.waiting import resolve, wait_for_end
-from atonce._verbs.attempts import Attempts
+from atonce._verbs.attempts import NONE_EARLIER, Attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +77,22 @@ class StreamRun:
 
     def __init__(self, spec: Spec, context: Context, owner: Owner, bell: Bell, fail_fast: bool) -> None:
         self.spec = spec
-        self.loop = asyncio.get_running_loop()
-        self.fn = spec.fn
-        self.is_async = spec.is_async
-        self.timeout = spec.timeout
-        self.clock = clock_of(self.loop)
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.fn: Callable[..., Any] = spec.fn
+        self.is_async: bool = spec.is_async
+        self.timeout: float | None = spec.timeout
+        self.clock: Clock = clock_of(self.loop)
         self.context = context
         self.current: object = None
         self.window: Window[Any] = Window(spec.bound, spec.buffer, spec.ordered)
-        self.waiting = False
-        self.hungry = False
-        self.asked = False
-        self.closing = False
+        self.waiting: bool = False
+        self.hungry: bool = False
+        self.asked: bool = False
+        self.closing: bool = False
         self.first_failure: Failed | None = None
         self.input_error: BaseException | None = None
-        self.failed = 0
-        self.abandoned = 0
+        self.failed: int = 0
+        self.abandoned: int = 0
         self._notify = bell.ring
         self._fail_fast = fail_fast
         self._owner = owner
@@ -106,11 +106,16 @@ class StreamRun:
         self._over_waiters: list[asyncio.Future[None]] = []
         self._over = False
         owner.adopt(self)
-        self.feed = feed_of(
-            spec.items, self.refill, self.window.pull_limit(), context, inline=is_virtual(self.loop)
-        )
-        self.feeding = not isinstance(self.feed, InstantFeed)
-        self._next = self.feed.next
+        try:
+            self.feed: Feed = feed_of(
+                spec.items, self.refill, self.window.pull_limit(), context, inline=is_virtual(self.loop)
+            )
+        except BaseException:
+            owner.release(self)
+            raise
+        self.feeding: bool = not isinstance(self.feed, InstantFeed)
+        self._ahead: list[Any] = []
+        self._next = self.feed.next if self._pacer is None else self._next_in_pace
         self.lanes: Lanes = spec.backend.lanes(self, spec.bound, self._lanes_over)
         if telemetry.handlers:
             telemetry.emit("stream.start", {"time": self.clock()}, {"name": spec.name})
@@ -128,13 +133,11 @@ class StreamRun:
             self.hungry = True
             return None
         if self._pacer is not None and not self._paced():
+            self._look_ahead()
             return None
         try:
             item = self._next()
         except NothingYet:
-            return None
-        except StopIteration:
-            self._end_of_input(None)
             return None
         except BaseException as error:
             self._end_of_input(error)
@@ -152,7 +155,7 @@ class StreamRun:
         return not self._input_over and self.window.may_start()
 
     def returned(self, index: int, item: Any, value: Any, began: float, ended: float) -> None:
-        attempts = 1 if self._attempts is None else 1 + len(self._attempts.closed(index))
+        attempts = 1 if self._attempts is None else 1 + self._attempts.closed(index).count
         window = self.window
         window.give(index, make_ok(value, index, item, attempts, ended - began))
         if telemetry.handlers:
@@ -163,23 +166,24 @@ class StreamRun:
 
     def raised(self, index: int, item: Any, error: BaseException, began: float, ended: float) -> None:
         error = as_raised(error)
-        earlier: list[str] = []
+        earlier = NONE_EARLIER
         if self._attempts is not None:
-            if not self.closing and self._attempts.again(index, item, error):
+            try:
+                is_again = not self.closing and self._attempts.again(index, item, error, began)
+            except Exception as broken:  # `retry_on` itself raised
+                error, is_again = as_raised(broken), False
+            if is_again:
                 self.window.rest()
                 if telemetry.handlers:
                     self._emit("task.retry", index, {"elapsed": ended - began}, error=error)
                 return
             earlier = self._attempts.closed(index)
-        attempts = 1 + len(earlier)
+        attempts = 1 + earlier.count
         annotate(
             error,
-            item_note(
-                self.spec.name, index, item, attempts, self.spec.retry.attempts if self.spec.retry else 1
-            ),
+            item_note(self.spec.name, index, item, attempts, self.spec.retry.most if self.spec.retry else 1),
         )
-        if earlier:
-            annotate(error, attempts_note(earlier, attempts))
+        earlier.tell(error)
         outcome = make_failed(error, index, item, attempts, ended - began)
         self.failed += 1
         self.window.give(index, outcome)
@@ -311,7 +315,7 @@ class StreamRun:
 
     def _end_of_input(self, error: BaseException | None) -> None:
         self._input_over = True
-        if error is not None:
+        if error is not None and not isinstance(error, StopIteration):
             self.input_error = error
             annotate(error, f"atonce: the input of {self.spec.name} failed after {self.window.started} items")
         if self.waiting and self.is_finished():
@@ -328,6 +332,19 @@ class StreamRun:
         if self._pace_timer is None:
             self._pace_timer = self.loop.call_later(wait, self._pace_over)
         return False
+
+    def _look_ahead(self) -> None:
+        """Take the item in hand that the rate holds back: an input that has ended must not wait for its turn."""
+        if not self._ahead:
+            try:
+                self._ahead.append(self.feed.next())
+            except NothingYet:
+                return
+            except BaseException as error:
+                self._end_of_input(error)
+
+    def _next_in_pace(self) -> Any:
+        return self._ahead.pop() if self._ahead else self.feed.next()
 
     def _pace_over(self) -> None:
         self._pace_timer = None

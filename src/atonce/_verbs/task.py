@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from asyncio import Future
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
@@ -17,11 +17,11 @@ from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import make_failed, make_ok
 from atonce._runtime import telemetry
 from atonce._runtime.notes import annotate, as_raised
-from atonce._runtime.owner import GRACE, scope_var
+from atonce._runtime.owner import GRACE, current_task, scope_var
 from atonce._runtime.waiting import after_turns, start_awaiting
 from atonce._verbs.ending import Ending
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: How often, in seconds, a thread that waits for a task looks whether its loop still lives.
 LOOK = 0.5
@@ -33,7 +33,7 @@ def _discard(value: Any) -> None:
         value.close()
 
 
-class Task(Ending[T]):
+class Task(Ending[T_co]):
     """Work that was started by `spawn`. `await task` gives its value or raises its error, as often as you like.
 
     It ends exactly once. Cancelling one who waits ends the waiter alone; `stop()` ends the task. Its owner (the
@@ -42,7 +42,7 @@ class Task(Ending[T]):
 
     __slots__ = ()
 
-    def begin(self, args: tuple[Any, ...], is_async: bool, context: Context | None = None) -> Task[T]:
+    def begin(self, args: tuple[Any, ...], is_async: bool, context: Context | None = None) -> Task[T_co]:
         """Hand it to its owner and to its backend, with its timer; an eager backend may end it here already."""
         owner = self.owner
         if owner.is_scope:
@@ -65,14 +65,21 @@ class Task(Ending[T]):
                 self._arm()
             if self._why is not None:
                 running.cancel()
-        return self
+        try:
+            return self
+        finally:
+            del self  # the traceback of an error in an eager first step keeps this frame, which must not keep the task
 
     # -- looking at it ------------------------------------------------------------------------------------------
 
-    def __await__(self) -> Generator[Any, None, T]:
+    def __await__(self) -> Generator[Any, None, T_co]:
         if self._done:
             self.check_loop()
         else:
+            if self._running is not None and self._running is current_task(self.loop):
+                raise MisuseError(
+                    f"{self} awaits itself and would wait for ever; return, or await what it spawned"
+                )
             waiter: asyncio.Future[None] = Future(loop=self.loop)
             if self._waiter is None:
                 self._waiter = waiter
@@ -84,20 +91,22 @@ class Task(Ending[T]):
                 self.check_loop()
                 raise
         if self._outcome is None:
-            value: T = self._value
+            value: T_co = self._value
             return value
-        return self._unwrap()
+        unwrap = self._unwrapper()
+        del self  # the traceback of what is raised keeps this frame, and the frame must not keep the task
+        try:
+            return unwrap()
+        finally:
+            del unwrap
 
-    def _unwrap(self) -> T:
-        """The value, or a raise; it has ended."""
-        outcome = self._outcome
-        if outcome is None:
-            value: T = self._value
-            return value
-        self._seen()
-        return outcome.unwrap()
+    def _unwrapper(self) -> Callable[[], T_co]:
+        """What gives the value or raises, and holds on to the outcome alone; it has ended."""
+        outcome = self.outcome()
+        assert outcome is not None
+        return outcome.unwrap
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: float | None = None) -> T_co:
         """Wait in a plain thread for the value, at most `timeout` seconds, and give it or raise the error.
 
         For `atonce.blocking` and for other threads; on the task's own loop, where waiting would stop everything, a
@@ -113,7 +122,12 @@ class Task(Ending[T]):
             if self.owner.pid != os.getpid():
                 raise MisuseError(f"{self} belongs to the process that forked: only there can it end")
             self._wait_in_thread(limit)
-        return self._unwrap()
+        unwrap = self._unwrapper()
+        del self
+        try:
+            return unwrap()
+        finally:
+            del unwrap
 
     def patience(self, grace: float | None) -> float:
         """How long to wait for its end: `grace`, else the backend's patience, else an owner's grace."""

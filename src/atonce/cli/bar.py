@@ -18,7 +18,7 @@ from atonce.cli.terminal import Terminal
 class Bar:
     """Two lines that are drawn anew ten times a second, by the caller: no thread of its own."""
 
-    interval = 0.1
+    interval: float = 0.1
 
     def __init__(self, view: View, terminal: Terminal) -> None:
         self._view = view

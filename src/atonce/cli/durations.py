@@ -51,13 +51,15 @@ def size(text: str) -> int:
 
 
 def brief(span: float) -> str:
-    """A duration as it is written on the command line, to the tenth of a second.
+    """A duration as it is written on the command line, to the tenth of a second above one.
 
-    >>> brief(4.0), brief(24.34), brief(125.0), brief(5400.0)
-    ('4s', '24.3s', '2m05s', '1h30m')
+    >>> brief(0.2), brief(4.0), brief(24.34), brief(125.0), brief(5400.0)
+    ('200ms', '4s', '24.3s', '2m05s', '1h30m')
     """
-    if span < 60.0 and round(span, 1) < 60.0:
-        return f"{round(span, 1):g}s" if span >= 0.1 else f"{round(span * 1000):d}ms"
+    if round(span * 1000) < 1000:
+        return f"{span * 1000:.0f}ms"
+    if round(span, 1) < 60.0:
+        return f"{round(span, 1):g}s"
     minutes, rest = divmod(round(span), 60)
     if minutes < 60:
         return f"{minutes}m{rest:02d}s" if rest else f"{minutes}m"

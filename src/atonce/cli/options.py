@@ -82,7 +82,7 @@ def written_again(ctx: click.Context, first: Collection[str], without: Collectio
     words = ["atonce", ctx.info_name or "", *first]
     values, _, order = ctx.command.make_parser(ctx).parse_args(list(ctx.meta[_RAW]))
     for param in dict.fromkeys(order):
-        if isinstance(param, click.Option) and param.name is not None and param.name not in without:
+        if isinstance(param, click.Option) and param.name not in without:
             words.extend(_option(param, values[param.name]))
     return visible(shlex.join(words))
 

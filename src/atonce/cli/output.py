@@ -21,10 +21,10 @@ class Output:
     """An open place for records; `name` is None for standard output, `size` counts what has been written."""
 
     def __init__(self, path: str | None, *, overwrite: bool = False) -> None:
-        self.name = None if path == "-" else path
-        self.size = 0
+        self.name: str | None = None if path == "-" else path
+        self.size: int = 0
         #: A write was given up while it was blocked: whoever writes more would be blocked too.
-        self.is_stuck = False
+        self.is_stuck: bool = False
         try:
             self._descriptor = STDOUT if self.name is None else _created(self.name, overwrite)
             kind = os.fstat(self._descriptor).st_mode

@@ -53,7 +53,7 @@ class Progress(Protocol):
 class Silent:
     """Shows no progress."""
 
-    interval = 1.0
+    interval: float = 1.0
 
     def __init__(self, *, mute: bool) -> None:
         self._mute = mute
@@ -76,7 +76,7 @@ class Silent:
 class Heartbeat:
     """One plain line after 5 seconds, then every 10, after a minute every 30, after ten minutes every 60."""
 
-    interval = 0.5
+    interval: float = 0.5
 
     def __init__(self, view: View, wall: Callable[[], float] = time.time) -> None:
         self._view = view
@@ -109,7 +109,7 @@ class Heartbeat:
 class JsonLines:
     """The same as objects for other programs, one a second; messages and the end are objects too."""
 
-    interval = 1.0
+    interval: float = 1.0
 
     def __init__(self, view: View) -> None:
         self._view = view

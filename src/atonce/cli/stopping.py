@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from atonce.cli.durations import brief
@@ -31,8 +31,8 @@ class Stopper:
         grace: float,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
-        self.why = "finished"
-        self.is_cancelled = False
+        self.why: str = "finished"
+        self.is_cancelled: bool = False
         self._drain = drain
         self._cancel = cancel
         self._say = say
@@ -84,7 +84,7 @@ class Stopper:
 
 
 @contextmanager
-def signals(stopper: Stopper) -> Iterator[None]:
+def signals(stopper: Stopper) -> Generator[None]:
     """Let Ctrl-C and SIGTERM ask `stopper`; one that is ignored (nohup, a shell's background job) stays ignored."""
     loop = asyncio.get_running_loop()
     taken = []

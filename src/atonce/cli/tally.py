@@ -67,7 +67,7 @@ class Times:
 
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
-        self.count = 0
+        self.count: int = 0
 
     def add(self, span: float) -> None:
         """Count one duration in seconds."""
@@ -89,11 +89,11 @@ class Tally:
 
     def __init__(self, total: int | None = None) -> None:
         self.total = total
-        self.ok = 0
-        self.failed = 0
-        self.retries = 0
-        self.saved = 0
-        self.times = Times()
+        self.ok: int = 0
+        self.failed: int = 0
+        self.retries: int = 0
+        self.saved: int = 0
+        self.times: Times = Times()
         self.slowest: tuple[float, str] = (0.0, "")
         self.groups: dict[str, Group] = {}
 

@@ -85,7 +85,7 @@ class Work:
         self.output = output
         self.progress = progress
         self.tally = tally
-        self.elapsed = 0.0
+        self.elapsed: float = 0.0
         self._stop: Stopper | None = None
         self.lost: Refusal | None = None
 

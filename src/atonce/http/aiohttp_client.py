@@ -43,7 +43,7 @@ class AiohttpClient:
         self._proxies = proxies
         connector = session.connector
         total, per_host = (0, 0) if ours or connector is None else (connector.limit, connector.limit_per_host)
-        self.limits = (total or None, per_host or None)
+        self.limits: tuple[int | None, int | None] = (total or None, per_host or None)
 
     async def send(self, hop: Hop, seconds: float | None) -> Answer:
         """Send one message; aiohttp's own timer, if any, covers it from the connection to the end of the body."""
@@ -61,9 +61,13 @@ class AiohttpClient:
             status, headers = response.status, response.headers
             if is_followed(hop, status, headers):
                 response.release()
-            else:
-                body.expect(coding(hop, status, headers))
-                await _read(response.content, body)
+                return Answer(status, Headers.of_bytes(response.raw_headers), b"")
+            body.expect(coding(hop, status, headers))
+            content = response.content
+            while chunk := await content.readany():
+                body.feed(chunk)
+                if content.at_eof():
+                    break
             return Answer(status, Headers.of_bytes(response.raw_headers), body.whole())
         except Exception as error:
             response.close()
@@ -99,14 +103,6 @@ class AiohttpClient:
         if self._proxies is not None and (proxy := self._proxies.for_address(hop.address)) is not None:
             options["proxy"] = proxy
         return options
-
-
-async def _read(content: aiohttp.StreamReader, body: Body) -> None:
-    """Feed all that comes to `body`, which stops at its cap."""
-    while chunk := await content.readany():
-        body.feed(chunk)
-        if content.at_eof():
-            return
 
 
 class SmallSocket(socket.socket):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -186,13 +186,14 @@ class Body:
     """
 
     __slots__ = ("_decoded", "_decoders", "_most", "_parts", "wire")
+    _decoders: Sequence[Decoder]
+    _decoded: list[int]
 
     def __init__(self, most: int | None) -> None:
         self._most = most
         self._parts: list[bytes] = []
-        self._decoders: list[Decoder] = []
-        self._decoded: list[int] = []
-        self.wire = -1
+        self._decoders = ()
+        self.wire: int = -1
 
     def expect(self, encoding: str | None) -> None:
         """The headers are there, and the body follows."""
@@ -233,7 +234,7 @@ class Body:
 
     def whole(self) -> bytes:
         """The decoded body, once all of the wire has been fed."""
-        if self.wire > 0 and not all(decoder.is_whole() for decoder in self._decoders):
+        if self._decoders and self.wire > 0 and not all(decoder.is_whole() for decoder in self._decoders):
             raise BadCoding("the coded body ends too early")
         parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)

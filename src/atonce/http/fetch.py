@@ -88,4 +88,4 @@ async def _attempts(fetcher: Fetcher, job: Job) -> Response:
     async def once(attempt: int) -> Response:
         return await fetcher.attempt(job)
 
-    return await retrying(once, as_told(fetcher.request.retry.attempts), "fetch")
+    return await retrying(once, as_told(fetcher.request.retry.most), "fetch")

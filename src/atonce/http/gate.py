@@ -30,21 +30,23 @@ class Gate:
         self._waiting: dict[Place, deque[asyncio.Future[None]]] = {}
         self._turn: deque[Place] = deque()
 
-    async def enter(self, place: Place) -> None:
-        """Wait for a place; a cancel takes none."""
+    async def enter(self, place: Place) -> bool:
+        """Wait for a place, and tell whether that took a wait; a cancel takes none."""
         busy = self._busy.get(place, 0)
-        if self._free and busy < self._per_host:
+        waits = not self._free or busy >= self._per_host
+        if waits:
+            await self._queue(place)
+        else:
             self._free -= 1
             self._busy[place] = busy + 1
-        else:
-            await self._queue(place)
         if self._pacer is None and self.beyond is None:
-            return
+            return waits
         try:
             await self._go_on(place)
         except BaseException:
             self._return(place)
             raise
+        return True
 
     def leave(self, place: Place) -> None:
         """Give a place back."""

@@ -20,7 +20,7 @@ class HttpxClient:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._library = sys.modules[_library(client)]
-        self.limits = _limits(client)
+        self.limits: tuple[int | None, int | None] = _limits(client)
 
     async def send(self, hop: Hop, seconds: float | None) -> Answer:
         """Send one message; httpx has no total timeout, so one of asyncio's covers it."""

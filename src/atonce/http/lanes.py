@@ -8,9 +8,10 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
-from atonce._backends.contract import Backend, Desk, Lanes, Receiver, Running
+from atonce._backends.contract import Backend, Capabilities, Desk, Lanes, Receiver, Running
 from atonce._model.errors import MisuseError
 from atonce._model.options import Rate
+from atonce._runtime.clock import Clock
 from atonce.http.address import without_credentials
 from atonce.http.choose import adapted, gate_of
 from atonce.http.fetcher import Fetcher, Job
@@ -34,7 +35,7 @@ class FetchBackend:
     """Runs the items of a fetch stream where `inner` runs them; each run of the stream opens and closes its session."""
 
     def __init__(self, inner: Backend, request: Request, client: Any, limits: Limits) -> None:
-        self.capabilities = inner.capabilities
+        self.capabilities: Capabilities = inner.capabilities
         self._inner = inner
         self._request = request
         self._client = client
@@ -60,11 +61,10 @@ class FetchBackend:
         gate = Gate(limits.total, limits.per_host, limits.rate)
         attempt: Callable[[Job], Any]
         if session is not None:
-            attempt = _in_turn(Fetcher(request, session.client, gate, watch))
+            attempt = Fetcher(request, session.client, gate, watch, in_turn=True).attempt
         else:
             attempt = self._through_users_client(gate, watch)
-        mine = FetchDesk(desk, attempt)
-        return self._inner.lanes(mine, bound, _End(session, watch, over))  # pyright: ignore[reportArgumentType]  # its `current` is a property
+        return self._inner.lanes(FetchDesk(desk, attempt), bound, _End(session, watch, over))
 
     def _through_users_client(self, gate: Gate, watch: Watch | None) -> Callable[[Job], Any]:
         try:
@@ -72,7 +72,7 @@ class FetchBackend:
         except MisuseError as error:
             return _always(error)
         gate.beyond = gate_of(self._client, port)
-        return _in_turn(Fetcher(self._request, port, gate, watch))
+        return Fetcher(self._request, port, gate, watch, in_turn=True).attempt
 
 
 class _End:
@@ -107,22 +107,15 @@ class FetchDesk:
 
     def __init__(self, desk: Desk, attempt: Callable[[Job], Any]) -> None:
         self.fn = attempt
-        self.clock = desk.clock
-        self.context = desk.context
-        self.may_take_more = desk.may_take_more
-        self.timed_out = desk.timed_out
-        self.arm = desk.arm
+        self.clock: Clock = desk.clock
+        self.context: Context = desk.context
+        self.may_take_more: Callable[[], bool] = desk.may_take_more
+        self.timed_out: Callable[..., BaseException] = desk.timed_out
+        self.arm: Callable[[float], None] = desk.arm
         self._desk = desk
         self._paused: dict[int, Job] = {}
-
-    @property
-    def current(self) -> object:
-        """Who runs now; kept by the run."""
-        return self._desk.current
-
-    @current.setter
-    def current(self, lane: object) -> None:
-        self._desk.current = lane
+        #: Which lane ran last. Every request waits, so that the consumer's turns need not be told apart from others'.
+        self.current: object = None
 
     def take(self) -> tuple[int, Any] | None:
         """The next URL as a job, which is the same for every attempt at it."""
@@ -130,7 +123,9 @@ class FetchDesk:
         if taken is None:
             return None
         index, url = taken
-        return index, (self._paused.pop(index, None) if self._paused else None) or Job(url)
+        if self._paused and index in self._paused:
+            return index, self._paused.pop(index)
+        return index, Job(url)
 
     def returned(self, index: int, item: Job, value: Response, began: float, ended: float) -> None:
         """An attempt succeeded; its time runs from its first place."""
@@ -154,20 +149,6 @@ class ShyUrl(str):
 
 def _shy(url: object) -> object:
     return ShyUrl(url) if type(url) is str and "@" in url else url
-
-
-def _in_turn(fetcher: Fetcher) -> Callable[[Job], Any]:
-    """The attempts of a fetcher, each begun one turn of the loop later.
-
-    All answers of a turn are then taken in before the next requests go out. Doing the same thing many times in a row
-    keeps it in the processor's caches: a tenth of the CPU time of a request, where the turn costs a hundredth.
-    """
-
-    async def attempt(job: Job) -> Response:
-        await asyncio.sleep(0)
-        return await fetcher.attempt(job)
-
-    return attempt
 
 
 def _always(error: Exception) -> Callable[[Job], Any]:

@@ -113,7 +113,7 @@ def _spec(
     spare = bound if limit is not None and limit < bound else 0
     room = max(2 * bound, 16) - spare
     spec = make_spec(urls, _ask, bound + spare, None, None, None, room, None, "fetch", ordered=ordered)
-    attempts = request.retry.attempts
+    attempts = request.retry.most
     backend = FetchBackend(spec.backend, request, client, Limits(bound, limit, pace))
     return replace(spec, backend=backend, retry=as_told(attempts) if attempts > 1 else None)
 

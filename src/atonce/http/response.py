@@ -109,12 +109,12 @@ class _Draft:
     def __init__(
         self, status: int, url: str, headers: Headers, body: bytes, elapsed: float, attempts: int
     ) -> None:
-        self.status = status
-        self.url = url
-        self.headers = headers
-        self.body = body
-        self.elapsed = elapsed
-        self.attempts = attempts
+        self.status: int = status
+        self.url: str = url
+        self.headers: Headers = headers
+        self.body: bytes = body
+        self.elapsed: float = elapsed
+        self.attempts: int = attempts
 
 
 class Response(_Draft):

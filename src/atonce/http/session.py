@@ -24,10 +24,10 @@ class Session:
     __slots__ = ("client", "gate", "loop", "users")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self.client: Any = own_library().open_client(user_agent())
-        self.gate = Gate(PLACES, None)
-        self.users = 0
+        self.gate: Gate = Gate(PLACES, None)
+        self.users: int = 0
 
     async def leave(self) -> None:
         """Be done with it; the last one closes it, and waits until its connections are gone."""

@@ -1,0 +1,1 @@
+"""Time, ownership, context and crossing threads."""
