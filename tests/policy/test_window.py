@@ -113,7 +113,41 @@ class WindowMachine(RuleBasedStateMachine):
         assert self.left == (sorted(self.given) if self.ordered else self.given)
 
 
+class HoldingMachine(WindowMachine):
+    """The same with lanes that hold items before they start them: `running` is what they were handed."""
+
+    @precondition(lambda self: self.window.may_start_ahead())
+    @rule()
+    def start(self) -> None:
+        assert self.waiting() + len(self.resting) + max(0, len(self.running) - self.bound) < self.buffer
+        index = self.window.start()
+        assert index == self.started
+        self.started += 1
+        self.running.append(index)
+
+    @precondition(lambda self: self.resting)
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        self.running.append(self.resting.pop(data.draw(st.integers(0, len(self.resting) - 1))))
+        self.window.resume()
+
+    @invariant()
+    def it_keeps_its_bounds(self) -> None:
+        assert self.started - len(self.left) <= self.bound + self.buffer
+        assert self.started <= self.window.pull_limit()
+
+    @invariant()
+    def it_may_start_exactly_when_there_is_a_place_and_room(self) -> None:
+        inside = self.started - len(self.left)
+        if len(self.running) >= self.bound:
+            assert self.window.may_start_ahead() == (inside < self.bound + self.buffer)
+        else:
+            assert self.window.may_start_ahead() == self.window.may_start()
+
+
 WindowMachine.TestCase.settings = at_least(300)
+HoldingMachine.TestCase.settings = at_least(300)
+TestHoldingWindow = HoldingMachine.TestCase
 TestWindow = WindowMachine.TestCase
 
 

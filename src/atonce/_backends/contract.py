@@ -18,7 +18,8 @@ class Capabilities:
     `stops` says when a timeout or a stop takes effect: at the next await, when the function looks (`asked`), or at
     once (`killed`). `ends` is False where the work may go on after it was given up. `patience` is how many seconds a
     stopped task is waited for before it is abandoned (None: the grace of its owner). `turns` is how many turns of the
-    loop a timed-out task gets to end by itself before its place is free again.
+    loop a timed-out task gets to end by itself before its place is free again. `holds` says that its lanes take items
+    before they start them, and keep the bound on those that run by themselves.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Capabilities:
     default_concurrency: int
     patience: float | None
     turns: int
+    holds: bool = False
 
 
 class Receiver(Protocol):

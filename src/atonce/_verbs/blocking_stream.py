@@ -13,7 +13,8 @@ from weakref import WeakSet
 from atonce._model.outcome import Failed, Ok, Outcome
 from atonce._runtime.portal import LOOK, Portal, portal
 from atonce._verbs.stream import Iteration, Kind, Stream, drop
-from atonce._verbs.stream_run import Spec, StreamRun, StreamStatistics
+from atonce._verbs.stream_run import StreamRun
+from atonce._verbs.stream_spec import Spec, StreamStatistics
 
 T = TypeVar("T")
 R = TypeVar("R")

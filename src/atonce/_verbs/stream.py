@@ -17,7 +17,8 @@ from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Failed, Ok, Outcome
 from atonce._runtime.owner import current_owner, running_loop, scope_var
 from atonce._runtime.waiting import resolve
-from atonce._verbs.stream_run import Bell, Spec, StreamRun, StreamStatistics
+from atonce._verbs.stream_run import Bell, StreamRun
+from atonce._verbs.stream_spec import Spec, StreamStatistics
 
 I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
 T = TypeVar("T")

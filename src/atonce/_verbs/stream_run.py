@@ -6,12 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from atonce._backends.contract import Backend, Lanes
+from atonce._backends.contract import Lanes
 from atonce._model.errors import TaskTimeout
-from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Failed, make_failed, make_ok
 from atonce._policy.deadlines import Deadlines
 from atonce._policy.rate import Pacer
@@ -23,43 +21,7 @@ from atonce._runtime.notes import annotate, as_raised, item_note
 from atonce._runtime.owner import GRACE, Owner
 from atonce._runtime.waiting import resolve, wait_for_end
 from atonce._verbs.attempts import NONE_EARLIER, Attempts
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a stream is asked to do, checked."""
-
-    items: Any
-    fn: Callable[..., Any]
-    is_async: bool
-    backend: Backend
-    name: str
-    bound: int
-    buffer: int
-    ordered: bool
-    timeout: float | None
-    retry: Retry | None
-    rate: Rate | None
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatistics:
-    """Counts of one run: `running` now, `waiting` finished and not delivered, `delivered`, `failed` of all that
-    finished, `retried` attempts, and `abandoned`: items whose time was up and that could not be ended."""
-
-    started: int
-    running: int
-    waiting: int
-    delivered: int
-    failed: int
-    retried: int
-    abandoned: int
-
-    @classmethod
-    def total(cls, parts: list[StreamStatistics]) -> StreamStatistics:
-        """Add up the counts of several runs."""
-        names = cls.__slots__
-        return cls(*(sum(getattr(part, name) for part in parts) for name in names))
+from atonce._verbs.stream_spec import Spec, StreamStatistics
 
 
 class Bell(Protocol):
@@ -98,6 +60,8 @@ class StreamRun:
         self._owner = owner
         self._input_over = False
         self._pacer = Pacer(spec.rate) if spec.rate else None
+        self._holds = spec.backend.capabilities.holds and self._pacer is None
+        self._may_start = self.window.may_start_ahead if self._holds else self.window.may_start
         self._pace_timer: asyncio.TimerHandle | None = None
         self._deadlines: Deadlines[Any] | None = Deadlines(spec.timeout) if spec.timeout else None
         self._ring_timer: asyncio.TimerHandle | None = None
@@ -128,8 +92,8 @@ class StreamRun:
         if self.closing:
             return None
         if self._again:
-            return self._take_again() if window.may_resume() and self._paced() else None
-        if not window.may_start() or self._input_over:
+            return self._take_again() if self._may_resume() and self._paced() else None
+        if not self._may_start() or self._input_over:
             self.hungry = True
             return None
         if self._pacer is not None and not self._paced():
@@ -151,8 +115,12 @@ class StreamRun:
 
     def may_take_more(self) -> bool:
         if self._again:
-            return self.window.may_resume()
-        return not self._input_over and self.window.may_start()
+            return self._may_resume()
+        return not self._input_over and self._may_start()
+
+    def _may_resume(self) -> bool:
+        """Whether an item that rested may be tried again; one that lanes hold takes the room that it had."""
+        return self._holds or self.window.may_resume()
 
     def returned(self, index: int, item: Any, value: Any, began: float, ended: float) -> None:
         attempts = 1 if self._attempts is None else 1 + self._attempts.closed(index).count
@@ -236,7 +204,7 @@ class StreamRun:
         window = self.window
         return StreamStatistics(
             started=window.started,
-            running=window.running,
+            running=min(window.running, window.bound),
             waiting=window.given - window.left,
             delivered=window.left,
             failed=self.failed,
@@ -378,7 +346,7 @@ class StreamRun:
         """The next item that rested, unless its deadline went by while it waited for a place."""
         attempts = self._attempts
         assert attempts is not None
-        while self._again and self.window.may_resume():
+        while self._again and self._may_resume():
             index, item = self._again.popleft()
             self.window.resume()
             late = attempts.expired(index)

@@ -11,7 +11,7 @@ from atonce._model.checks import count, count_or_none, flag, shown
 from atonce._model.options import Rate
 from atonce._model.outcome import Outcome
 from atonce._verbs.stream import Stream, StreamIterator, make_spec
-from atonce._verbs.stream_run import Spec
+from atonce._verbs.stream_spec import Spec
 from atonce.http.choose import check_client
 from atonce.http.fetch import THRICE
 from atonce.http.fetcher import as_told
