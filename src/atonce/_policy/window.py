@@ -15,8 +15,8 @@ class Window(Generic[T]):
     consumer or, when `ordered`, for a slow head), and has *left*. The laws, which tests drive as a state machine:
     running <= bound; an item starts only while finished + resting < buffer; so pulled and not left <=
     bound + buffer; ordered results leave in input order, unordered ones first done, first out; nothing is lost and
-    nothing leaves twice. Lanes that hold items ahead (`may_start_ahead`) keep the bound themselves: `running` then counts
-    what they hold too, and pulled and not left <= bound + buffer all the same.
+    nothing leaves twice. Lanes that hold items ahead (`may_start_ahead`) keep the bound themselves: `running` then
+    counts what they hold too, and pulled and not left <= bound + buffer all the same.
 
     `given` is written by the side that runs the items and `left` by the side that consumes them, which may be two
     threads: each counter has one writer, and `ready` is a deque, whose two ends are safe.
@@ -58,8 +58,9 @@ class Window(Generic[T]):
 
         Such lanes run no more than `bound` at once by themselves; what they hold beyond that takes room in the buffer.
         """
+        inside = self.given - self.left + self.resting
         held = self.running - self.bound
-        return self.given - self.left + self.resting + (held if held > 0 else 0) < self.buffer
+        return inside < self.buffer if held <= 0 else inside + held < self.buffer
 
     def may_resume(self) -> bool:
         """Whether an item that rested may start its next attempt now."""

@@ -47,10 +47,7 @@ class StreamRun:
         self.context = context
         self.current: object = None
         self.window: Window[Any] = Window(spec.bound, spec.buffer, spec.ordered)
-        self.waiting: bool = False
-        self.hungry: bool = False
-        self.asked: bool = False
-        self.closing: bool = False
+        self.waiting = self.hungry = self.asked = self.closing = False
         self.first_failure: Failed | None = None
         self.input_error: BaseException | None = None
         self.failed: int = 0
