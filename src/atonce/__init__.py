@@ -34,6 +34,7 @@ from atonce._verbs.stream import Stream, stream
 from atonce._verbs.task import Task
 
 if _TYPE_CHECKING:
+    from atonce._backends.process import ProcessBackend
     from atonce.http.fetch import fetch
     from atonce.http.many import fetch_stream, parallel_fetch
     from atonce.http.response import Response
@@ -49,6 +50,7 @@ __all__ = [
     "NotSerializable",
     "Ok",
     "Outcome",
+    "ProcessBackend",
     "Rate",
     "RemoteError",
     "Response",
@@ -87,8 +89,9 @@ __all__ = [
     "with_fallback",
 ]
 
-#: Imported when they are first asked for: HTTP is an extra, and most programs do not need it.
-_HTTP = {
+#: Imported when they are first asked for: most programs need neither HTTP, which is an extra, nor a backend object.
+_LATER = {
+    "ProcessBackend": "atonce._backends.process",
     "Response": "atonce.http.response",
     "fetch": "atonce.http.fetch",
     "fetch_stream": "atonce.http.many",
@@ -97,10 +100,10 @@ _HTTP = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HTTP:
+    if name not in _LATER:
         raise AttributeError(f"module 'atonce' has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(_HTTP[name]), name)
+    value: object = getattr(import_module(_LATER[name]), name)
     globals()[name] = value
     return value

@@ -50,6 +50,7 @@ from atonce._verbs.stream import StreamOptions
 from atonce._verbs.task import Task
 
 if TYPE_CHECKING:
+    from atonce._backends.process import ProcessBackend
     from atonce.http.response import Response
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "NotSerializable",
     "Ok",
     "Outcome",
+    "ProcessBackend",
     "Rate",
     "RemoteError",
     "Response",
@@ -279,7 +281,12 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """The HTTP verbs, mirrored when they are first asked for: HTTP is an extra."""
+    """What is imported when it is first asked for: the process backend, and the HTTP verbs, which are an extra."""
+    if name == "ProcessBackend":
+        from atonce._backends.process import ProcessBackend as backend
+
+        globals()[name] = backend
+        return backend
     if name not in ("Response", "fetch", "fetch_stream", "parallel_fetch"):
         raise AttributeError(f"module 'atonce.blocking' has no attribute {name!r}")
     from atonce.http import fetch, many, response

@@ -9,7 +9,7 @@ from atonce._backends.contract import Backend
 from atonce._backends.loop import LoopBackend
 from atonce._model.checks import shown
 
-On: TypeAlias = Literal["loop", "thread"] | Backend | None
+On: TypeAlias = Literal["loop", "thread", "process"] | Backend | None
 
 _loop = LoopBackend()
 
@@ -20,7 +20,13 @@ def _thread() -> Backend:
     return default_backend()
 
 
-_NAMED: dict[str, Callable[[], Backend]] = {"loop": lambda: _loop, "thread": _thread}
+def _process() -> Backend:
+    from atonce._backends.process import default_backend
+
+    return default_backend()
+
+
+_NAMED: dict[str, Callable[[], Backend]] = {"loop": lambda: _loop, "thread": _thread, "process": _process}
 
 
 def backend_for(on: On, is_async: bool) -> Backend:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from atonce._runtime.clock import Clock
 
@@ -58,6 +58,15 @@ class Running(Protocol):
 
     def cancel(self) -> object:
         """Ask for its end; what that means is in the capabilities. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class Looked(Running, Protocol):
+    """A call of which the start is not told when it happens: whoever must know looks."""
+
+    def look(self) -> float | None:
+        """When it began, None when it waits."""
         ...
 
 

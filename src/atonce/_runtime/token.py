@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Protocol
 
 
 class Token:
@@ -14,7 +15,16 @@ class Token:
         self.asked: bool = False
 
 
-token_var: ContextVar[Token | None] = ContextVar("atonce_token", default=None)
+class Asked(Protocol):
+    """What `cancelled` looks at."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether the work was asked to end."""
+        ...
+
+
+token_var: ContextVar[Asked | None] = ContextVar("atonce_token", default=None)
 
 
 def cancelled() -> bool:

@@ -1,0 +1,322 @@
+"""Processes as a backend: plain functions, in workers that can be killed, and are replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from typing import Any, Self
+
+from atonce._backends import wire
+from atonce._backends.contract import Capabilities, Desk, Receiver, Running
+from atonce._backends.process_handle import Handle
+from atonce._backends.process_lanes import ProcessLanes
+from atonce._backends.process_launch import Launcher
+from atonce._backends.process_station import Station
+from atonce._backends.process_values import call_frame
+from atonce._backends.worker import Start
+from atonce._model.checks import count_or_none, function, several, shown
+from atonce._model.errors import MisuseError, NotSerializable
+from atonce._runtime import telemetry
+
+#: The most workers that a backend makes by itself, whatever the bound of a stream.
+MOST_WORKERS = 64
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatistics:
+    """Workers alive, those on a call or between two of them, and how many were made and lost since the beginning.
+
+    A worker is lost when it died by itself; one that was killed for a timeout or a stop, or replaced, is not.
+    """
+
+    workers: int
+    busy: int
+    made: int
+    lost: int
+
+
+class ProcessBackend:
+    """Runs functions in worker processes: for work that needs CPUs, or that must be ended whatever it does.
+
+    **Bounded**: `workers` processes (default: as many as CPUs, and as many more as the `max_concurrency` of a stream
+    asks for, at most 64); further calls wait in a queue. They are forked from a small process of their own, never
+    from this one, and are kept for the next call. A timeout or a stop kills the worker from outside, and what it
+    has started; a crash takes the call that it was on, and no other. Calls, results and exceptions travel by pickle,
+    cloudpickle where that is needed (lambdas, closures, `__main__`).
+
+    `max_tasks_per_worker` replaces a worker after so many calls; `memory_limit` bytes make an allocation beyond them
+    a `MemoryError`; `initializer()` is called in each new worker; the modules named in `preload` are imported once,
+    before workers are forked. **Costs** about 3 us for a small item of a stream, some 100 us for a call by itself.
+
+    >>> def main():
+    ...     with ProcessBackend(workers=1) as processes:
+    ...         return blocking.spawn(pow, 2, 10, on=processes).result()
+    >>> main()
+    1024
+    """
+
+    capabilities: Capabilities = Capabilities(
+        name="process",
+        stops="killed",
+        ends=True,
+        shares_memory=False,
+        default_concurrency=cpus(),
+        patience=None,
+        turns=0,
+        holds=True,
+    )
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        max_tasks_per_worker: int | None = None,
+        memory_limit: int | None = None,
+        initializer: Callable[[], object] | None = None,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self._fixed = count_or_none("workers", workers)
+        self._most = self._fixed or cpus()
+        self._max_tasks = count_or_none("max_tasks_per_worker", max_tasks_per_worker)
+        self._memory = count_or_none("memory_limit", memory_limit)
+        self._initializer = None if initializer is None else _dumped(function("initializer", initializer))
+        self._launcher = Launcher(_names(preload))
+        if self._fixed is not None:
+            self.capabilities = Capabilities(
+                "process",
+                "killed",
+                ends=True,
+                shares_memory=False,
+                default_concurrency=self._fixed,
+                patience=None,
+                turns=0,
+                holds=True,
+            )
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._idle: list[Handle] = []
+        self._at: dict[Handle, Station] = {}
+        self._count = self._made = self._lost = 0
+        self._waiting: dict[Station, None] = {}
+        self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
+        self._open = True
+        self._closing = weakref.finalize(self, self._launcher.close)
+        _all.add(self)
+
+    # -- what the verbs call ------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        is_async: bool,
+        context: Context | None,
+        to: Receiver,
+    ) -> Running:
+        """Send one call to a worker, or queue it; `NotSerializable` when it cannot travel."""
+        self._check()
+        frame = call_frame(fn, args, is_async, copy_context() if context is None else context)
+        return self._station(to.loop).tasks.submit(frame, to)
+
+    def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> ProcessLanes:
+        """Serve a stream: each worker has several calls at once where they are short."""
+        self._check()
+        if self._fixed is None:
+            self._most = max(self._most, min(bound, MOST_WORKERS))
+        return ProcessLanes(self._station(asyncio.get_running_loop()), bound, desk, over)
+
+    def statistics(self) -> ProcessStatistics:
+        """Counts of this moment."""
+        with self._lock:
+            return ProcessStatistics(self._count, self._count - len(self._idle), self._made, self._lost)
+
+    def close(self) -> None:
+        """Kill all workers and wait until they are gone; what they were on ends as `TaskStopped`."""
+        with self._lock:
+            self._open = False
+            idle, self._idle = self._idle, []
+            self._count -= len(idle)
+        for worker in idle:
+            worker.close()
+        if self._pid == os.getpid():
+            self._closing()
+        for loop, station in list(self._stations.items()):
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(station.closed)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- what stations call -------------------------------------------------------------------------------------
+
+    def acquire(self, station: Station) -> Handle | None:
+        """A worker that is free, or a new one; None when there may be no more: then `offer` is called later."""
+        with self._lock:
+            if not self._open:
+                return None
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.end_of_life() is None:
+                    self._at[worker] = station
+                    return worker
+                self._count -= 1
+                worker.close()
+            if self._count >= self._most and not self._from_closed_loops():
+                self._waiting[station] = None
+                return None
+            self._count += 1
+            self._made += 1
+        return self._hire(station)
+
+    def release(self, worker: Handle) -> None:
+        """A worker is free: it is kept, unless its time has come or there are too many."""
+        with self._lock:
+            self._at.pop(worker, None)
+            is_kept = self._open and worker.calls_left > 0 and self._count <= self._most
+            if is_kept:
+                worker.feeder = None
+                self._idle.append(worker)
+            else:
+                self._count -= 1
+        if not is_kept:
+            worker.close()
+        self._offer()
+
+    def kill(self, worker: Handle) -> None:
+        """Have a worker killed; another one may take its place at once."""
+        with self._lock:
+            self._at.pop(worker, None)
+            self._count -= 1
+        self._launcher.kill(worker.number)
+
+    def buried(self, worker: Handle) -> None:
+        """A worker is dead; one that was not killed died by itself."""
+        with self._lock:
+            if self._at.pop(worker, None) is not None:
+                self._count -= 1
+                self._lost += 1
+        self._offer()
+
+    def share(self, feeders: int) -> int | None:
+        """How many workers each of so many feeders should have; None when nobody waits on another loop either."""
+        return self._most // (feeders + len(self._waiting))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._pid != os.getpid():
+            raise MisuseError(
+                "this process backend belongs to the process that forked: make a new one in the child"
+            )
+        if not self._open:
+            raise MisuseError("this process backend is closed: open a new one, or use on='process'")
+
+    def _station(self, loop: asyncio.AbstractEventLoop) -> Station:
+        station = self._stations.get(loop)
+        if station is None:
+            with self._lock:
+                for old in [one for one in self._stations if one.is_closed()]:
+                    self._waiting.pop(self._stations.pop(old), None)
+                station = self._stations[loop] = Station(
+                    self, loop, MOST_WORKERS if self._fixed is None else self._fixed
+                )
+        return station
+
+    def _hire(self, station: Station) -> Handle:
+        """Have a worker forked; it takes calls at once, and makes them when it is up."""
+        worker = Handle(self._made, self._max_tasks)
+        start = Start(
+            path=sys.path,
+            folder=os.getcwd(),
+            environment=dict(os.environ),
+            memory_limit=self._memory,
+            initializer=self._initializer,
+        )
+        worker.launch(self._launcher, start)
+        with self._lock:
+            self._at[worker] = station
+        if telemetry.handlers:
+            telemetry.emit("worker.start", {}, {"number": worker.number})
+        return worker
+
+    def _from_closed_loops(self) -> bool:
+        """Kill the workers of loops that were closed; with the lock held. True when there was one."""
+        left = [worker for worker, station in self._at.items() if station.loop.is_closed()]
+        for worker in left:
+            del self._at[worker]
+            self._count -= 1
+            self._launcher.kill(worker.number)
+            worker.close()
+        return bool(left)
+
+    def _offer(self) -> None:
+        """There may be a free worker: tell the loops that wait for one."""
+        with self._lock:
+            stations, self._waiting = list(self._waiting), {}
+        for station in stations:
+            with suppress(RuntimeError):  # its loop is closed
+                station.loop.call_soon_threadsafe(station.offer)
+
+
+def _dumped(initializer: Callable[[], object]) -> bytes:
+    try:
+        return wire.dump(initializer)
+    except wire.CannotTravel as error:
+        raise NotSerializable(f"initializer cannot be sent to a process: {error}") from error
+
+
+def _names(preload: Sequence[str]) -> list[str]:
+    names = several("preload", preload) if not isinstance(preload, str) else [preload]
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise TypeError(
+                f"preload is a list of module names, e.g. preload=['numpy']; got {shown(preload)}"
+            )
+    return names
+
+
+_all: weakref.WeakSet[ProcessBackend] = weakref.WeakSet()
+_default: ProcessBackend | None = None
+_making = threading.Lock()
+
+
+def _in_forked_child() -> None:
+    """A forked child must not hold the life line of its parent's workers."""
+    for backend in _all:
+        backend._launcher.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
+
+
+def default_backend() -> ProcessBackend:
+    """The process backend that the interpreter owns; a forked child gets one of its own."""
+    global _default
+    with _making:
+        if _default is None or _default._pid != os.getpid():
+            _default = ProcessBackend()
+        return _default

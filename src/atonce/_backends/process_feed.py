@@ -1,0 +1,365 @@
+"""Who gives calls to workers, and hears of their ends: first, the tasks that were spawned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from atonce._backends import wire
+from atonce._backends.contract import Receiver
+from atonce._backends.process_handle import Handle
+from atonce._backends.process_values import error_of, lost, value_of
+from atonce._model.errors import NotSerializable, TaskStopped
+
+#: Seconds of work that a worker is given at once, beside the call that it is on.
+AHEAD = 0.0015
+#: The most calls that a worker has at once; where a frame is larger than this, it has no more than two.
+MOST_CALLS = 128
+HEAVY = 16_384
+#: Seconds after which calls that wait behind another one in a worker are given to others.
+PATIENCE = 0.01
+
+
+class Workers(Protocol):
+    """Where a feeder gets workers from: the station of its loop."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def acquire(self, feeder: Feeder) -> Handle | None:
+        """A worker for `feeder`, or None: then its `serve` is called when there may be one."""
+        ...
+
+    def release(self, worker: Handle) -> None:
+        """`worker` is free."""
+
+    def crowded(self, feeder: Feeder) -> bool:
+        """Whether others wait for a worker that `feeder` has more of than its share."""
+        ...
+
+    def send(self, worker: Handle, frames: list[Any], calls: int) -> None:
+        """Send frames to a worker."""
+
+    def kill(self, worker: Handle) -> None:
+        """Kill a worker; its feeder's `gone` is called when it is dead."""
+
+    def drain(self, worker: Handle) -> None:
+        """Tell the answers that are there already."""
+
+    def forget(self, feeder: Feeder) -> None:
+        """A feeder gives no further calls."""
+
+
+def _nothing() -> None:
+    """The source of a feeder to which entries are given."""
+
+
+class Feeder:
+    """Gives calls to as many workers as it may have, and hears of their ends.
+
+    An entry is a call as its subclass likes it; `key` tells two of them apart.
+    """
+
+    def __init__(self, station: Workers, bound: int) -> None:
+        self.station = station
+        self.bound = bound
+        self.workers: set[Handle] = set()
+        self.dying: set[Handle] = set()
+        #: What waits for a worker: new calls of tasks, and whatever was taken back from one.
+        self.back: deque[Any] = deque()
+        #: Keys of what is to end: its worker is killed when it comes to it.
+        self.stopped: set[Any] = set()
+        #: It gives no further calls.
+        self.stopping = False
+        #: Gives the next entry that was not given before; None when there is none now.
+        self.fresh: Callable[[], Any] = _nothing
+        self._duration: float | None = None
+        self._looked = 0.0
+
+    # -- what a subclass says -----------------------------------------------------------------------------------
+
+    def key(self, entry: Any) -> Any:
+        """What tells an entry from others."""
+        raise NotImplementedError
+
+    def take(self) -> Any:
+        """The next entry, None when there is none now."""
+        return self.back.popleft() if self.back else self.fresh()
+
+    def encode(self, entries: list[Any], frames: list[Any]) -> tuple[list[Any], bool]:
+        """Append the frames of `entries`; gives those that can travel, and whether one is heavy."""
+        raise NotImplementedError
+
+    def introduce(self, worker: Handle) -> list[Any]:
+        """What a worker must be told before its first call."""
+        return []
+
+    def settle(self, entry: Any, reply: tuple[Any, ...]) -> None:
+        """A call was answered: (kind, began, ended, pickle, buffers)."""
+        raise NotImplementedError
+
+    def fail(self, entry: Any, error: BaseException) -> None:
+        """A call ended without an answer."""
+        raise NotImplementedError
+
+    def over(self) -> None:
+        """Perhaps nothing runs any more."""
+
+    # -- giving -------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Give what there is to as many workers as may be, and to those that have room."""
+        while len(self.workers) < self.bound and not self.stopping:
+            entry = self.take()
+            if entry is None:
+                return
+            worker = self.station.acquire(self)
+            if worker is None:
+                self.back.appendleft(entry)
+                break
+            self.workers.add(worker)
+            worker.feeder = self
+            self._feed(worker, [entry], self.introduce(worker))
+        most = self._depth() // 2
+        for worker in tuple(self.workers):
+            if not worker.slow and len(worker.outstanding) <= most:
+                self._feed(worker, [], [])
+
+    def _depth(self) -> int:
+        """How many calls a worker may have: those that it is expected to make in `AHEAD` seconds."""
+        if self._duration is None:
+            return 1
+        return max(1, min(MOST_CALLS, 1 + int(AHEAD / max(self._duration, 1e-7))))
+
+    def _feed(self, worker: Handle, entries: list[Any], frames: list[Any]) -> None:
+        """Give a worker calls up to the depth, beginning with `entries`."""
+        outstanding = worker.outstanding
+        depth = min(self._depth(), worker.calls_left)
+        if worker.heavy > worker.runs:
+            depth = min(depth, 2)
+        while True:
+            room = depth - len(outstanding) - len(entries)
+            while room > 0 and (entry := self.take() if self.back else self.fresh()) is not None:
+                entries.append(entry)
+                room -= 1
+            if not entries and not frames:
+                return
+            sent, heavy = self.encode(entries, frames)
+            outstanding.extend(sent)
+            if heavy:
+                worker.heavy = worker.runs + len(outstanding)
+            self.station.send(worker, frames, len(sent))
+            if len(sent) == len(entries):
+                return
+            entries, frames = [], []
+
+    # -- hearing ------------------------------------------------------------------------------------------------
+
+    def replied(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
+        """Answers have come: tell them, and give more."""
+        if not worker.ready:
+            self._greeted(worker, replies)
+        if replies:
+            self.told(worker, replies)
+            worker.slow = False
+            self._learn((replies[-1][2] - replies[0][1]) / len(replies))
+        if not worker.dying:
+            self._go_on(worker)
+
+    def told(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
+        """Take the calls that were answered off a worker's list, and tell their ends."""
+        for reply in replies:
+            worker.runs += 1
+            self.settle(worker.outstanding.popleft(), reply)
+
+    def _greeted(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
+        """The first reply of a worker says whether its initializer went well."""
+        kind, _, _, data, _ = replies.pop(0)
+        worker.ready = kind == wire.READY
+        if not worker.ready:
+            worker.failure = error_of(kind, data)
+
+    def _learn(self, duration: float) -> None:
+        """Slower calls count at once, faster ones little by little."""
+        known = self._duration
+        self._duration = duration if known is None or duration > known else 0.7 * known + 0.3 * duration
+
+    def _go_on(self, worker: Handle) -> None:
+        """What a worker does next, after its answers were told."""
+        outstanding = worker.outstanding
+        if outstanding and self.stopped and self.key(outstanding[0]) in self.stopped:
+            self.kill(worker)
+        elif len(outstanding) <= self._depth() // 2:
+            if outstanding or not self._must_leave(worker):
+                self._relieve(worker)
+                self._feed(worker, [], [])
+            if not outstanding:
+                self.leave(worker)
+
+    def _must_leave(self, worker: Handle) -> bool:
+        """Whether a worker without calls goes to somebody else."""
+        return self.stopping or worker.calls_left <= 0 or self.station.crowded(self)
+
+    def leave(self, worker: Handle) -> None:
+        """Give a worker up that has no calls."""
+        self.workers.discard(worker)
+        self.station.release(worker)
+
+    def _relieve(self, free: Handle) -> None:
+        """Take back what waits in other workers: at once for one without work, else behind what takes long."""
+        if len(self.workers) < 2:
+            return
+        now = self.station.loop.time()
+        if free.outstanding and now - self._looked < PATIENCE:
+            return
+        self._looked = now
+        for worker in self.workers:
+            if worker is free or len(worker.outstanding) < 2:
+                continue
+            current = worker.current()
+            takes_long = current is not None and now - current > PATIENCE
+            if takes_long or (not free.outstanding and not self.back):
+                self.take_back(worker)
+                worker.slow = takes_long
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def take_back(self, worker: Handle) -> None:
+        """Take back what a worker has not let in: it is the first to be given again."""
+        self.back.extendleft(worker.take_back())
+
+    def kill(self, worker: Handle) -> None:
+        """End what a worker is on; what waits behind it is taken back."""
+        self.take_back(worker)
+        self.workers.discard(worker)
+        self.dying.add(worker)
+        worker.dying = True
+        self.station.kill(worker)
+
+    def end(self, worker: Handle | None, entry: Any) -> bool:
+        """End a call that waits (in a worker or for one) or runs; True when nothing of it runs any more."""
+        if worker is not None and not worker.dying:
+            self.take_back(worker)
+        if entry in self.back:
+            self.back.remove(entry)
+            self.serve()
+            return True
+        self.stopped.add(self.key(entry))
+        if worker is not None and not worker.dying and worker.outstanding[0] is entry:
+            self.kill(worker)
+        self.serve()
+        return False
+
+    def refuse(self) -> None:
+        """There will be no further workers: what waits for one ends."""
+        while self.back:
+            self.fail(
+                self.back.popleft(), TaskStopped("the process backend was closed before this call began")
+            )
+
+    def gone(self, worker: Handle, ending: tuple[int, int]) -> None:
+        """A worker is dead, and its last answers were told: the call that it was on is lost, the others wait again."""
+        self.workers.discard(worker)
+        self.dying.discard(worker)
+        waiting = worker.outstanding
+        if waiting and (worker.current() is not None or not worker.ready):
+            entry = waiting.popleft()
+            self.fail(entry, self._why(worker, entry, ending))
+        again = [entry for entry in waiting if not self.stopped or self.key(entry) not in self.stopped]
+        for entry in waiting:
+            if entry not in again:
+                self.fail(entry, asyncio.CancelledError())
+        waiting.clear()
+        if not self.stopping:
+            self.back.extendleft(reversed(again))
+            self.serve()
+        self.over()
+
+    def _why(self, worker: Handle, entry: Any, ending: tuple[int, int]) -> BaseException:
+        if self.key(entry) in self.stopped:
+            return asyncio.CancelledError()
+        if worker.failure is not None:
+            return worker.failure
+        return lost("that ran this call" if worker.ready else "that was to run this call", ending)
+
+
+class TaskFeeder(Feeder):
+    """The tasks that were spawned on one loop: each call by itself, first come, first served."""
+
+    def submit(self, frame: Any, to: Receiver) -> Job:
+        """Queue one call."""
+        job = Job(self, frame, to)
+        self.back.append(job)
+        self.serve()
+        return job
+
+    def key(self, entry: Any) -> Any:
+        return entry
+
+    def encode(self, entries: list[Any], frames: list[Any]) -> tuple[list[Any], bool]:
+        heavy = False
+        for job in entries:
+            frame = job.frame
+            frames.append(frame)
+            heavy = heavy or type(frame) is not bytes or len(frame) > HEAVY
+        return entries, heavy
+
+    def introduce(self, worker: Handle) -> list[Any]:
+        worker.knows = None
+        return [wire.frame(wire.FORGET, b"", [])] if worker.knows else []
+
+    def settle(self, entry: Any, reply: tuple[Any, ...]) -> None:
+        job: Job = entry
+        kind, began, _, data, buffers = reply
+        to = job.ended()
+        to.began = began
+        if kind == wire.VALUE:
+            try:
+                value = value_of(data, buffers)
+            except NotSerializable as error:
+                to.raised(error)
+            else:
+                to.returned(value)
+        else:
+            to.raised(error_of(kind, data))
+
+    def fail(self, entry: Any, error: BaseException) -> None:
+        entry.ended().raised(error)
+
+
+class Job:
+    """One spawned call, and the handle on it; its frame is kept until it ends, since it may have to be sent again."""
+
+    __slots__ = ("_feeder", "_to", "frame")
+
+    def __init__(self, feeder: TaskFeeder, frame: Any, to: Receiver) -> None:
+        self._feeder: TaskFeeder = feeder
+        self._to: Receiver | None = to
+        self.frame: Any = frame
+
+    def ended(self) -> Receiver:
+        """It ended: let go of everything, and give who is to be told."""
+        to, self._to = self._to, None
+        assert to is not None
+        self.frame = b""
+        self._feeder.stopped.discard(self)
+        return to
+
+    def cancel(self) -> None:
+        """Take it out of the queue, or kill the worker that it runs in; its end is told when it is over."""
+        feeder = self._feeder
+        worker = self._worker()
+        if worker is not None and not worker.dying:
+            feeder.station.drain(worker)
+        if self._to is not None and self not in feeder.stopped and feeder.end(self._worker(), self):
+            feeder.fail(self, asyncio.CancelledError())
+
+    def _worker(self) -> Handle | None:
+        feeder = self._feeder
+        return next((one for one in (*feeder.workers, *feeder.dying) if self in one.outstanding), None)
+
+    def look(self) -> float | None:
+        """When it began, if it has."""
+        worker = self._worker()
+        return worker.current() if worker is not None and worker.outstanding[0] is self else None

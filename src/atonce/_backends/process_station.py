@@ -1,0 +1,144 @@
+"""The workers that serve one event loop: their pipes are watched by that loop itself, without a thread between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any, Protocol
+
+from atonce._backends.process_feed import Feeder, TaskFeeder
+from atonce._backends.process_handle import Handle
+
+#: Seconds from the end of a worker's replies until it is killed, where its own end is not told first.
+SILENCE = 0.1
+
+
+class Pool(Protocol):
+    """Where stations get workers from."""
+
+    def acquire(self, station: Station) -> Handle | None:
+        """A worker that is free, or a new one; None when there may be no more: then `offer` is called later."""
+
+    def release(self, worker: Handle) -> None:
+        """A worker is free."""
+
+    def kill(self, worker: Handle) -> None:
+        """Have a worker killed; another one may take its place at once."""
+
+    def buried(self, worker: Handle) -> None:
+        """A worker is dead."""
+
+    def share(self, feeders: int) -> int | None:
+        """How many workers each of so many feeders should have; None when nobody waits on another loop either."""
+
+
+class Station:
+    """All that goes on between one loop and its workers; its methods are called on that loop."""
+
+    def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        self.loop = loop
+        self.tasks = TaskFeeder(self, most)
+        self._pool = pool
+        self._waiting: deque[Feeder] = deque()
+        self._busy: set[Handle] = set()
+
+    # -- what feeders call --------------------------------------------------------------------------------------
+
+    def acquire(self, feeder: Feeder) -> Handle | None:
+        """A worker for `feeder`, or None: then its `serve` is called when there may be one."""
+        worker = self._pool.acquire(self)
+        if worker is None:
+            if feeder not in self._waiting:
+                self._waiting.append(feeder)
+            return None
+        self._busy.add(worker)
+        self.loop.add_reader(worker.replies, self._readable, worker)
+        self.loop.add_reader(worker.end, self._ended, worker)
+        return worker
+
+    def release(self, worker: Handle) -> None:
+        """`worker` is free: for a feeder here that waits, else for other loops."""
+        self._unwatch(worker)
+        self._pool.release(worker)
+        self._next()
+
+    def crowded(self, feeder: Feeder) -> bool:
+        """Whether others wait for a worker that `feeder` has more of than its share."""
+        share = self._pool.share(len({worker.feeder for worker in self._busy} | set(self._waiting)))
+        if share is None and not self._waiting:
+            return False
+        return len(feeder.workers) > (share or 0)
+
+    def send(self, worker: Handle, frames: list[Any], calls: int) -> None:
+        """Send frames to a worker, as its pipe takes them."""
+        if not worker.send(frames, calls):
+            self.loop.add_writer(worker.calls, self._writable, worker)
+
+    def drain(self, worker: Handle) -> None:
+        """Tell the answers that are there already."""
+        while replies := worker.receive():
+            worker.feeder.replied(worker, replies)
+
+    def kill(self, worker: Handle) -> None:
+        """Kill a worker; its feeder's `gone` is called when it is dead."""
+        self._pool.kill(worker)
+        self.loop.call_soon(self._next)
+
+    def forget(self, feeder: Feeder) -> None:
+        """A feeder gives no further calls."""
+        with suppress(ValueError):
+            self._waiting.remove(feeder)
+
+    # -- what the loop and the pool call ------------------------------------------------------------------------
+
+    def offer(self) -> None:
+        """There may be a free worker."""
+        self._next()
+
+    def closed(self) -> None:
+        """The backend was closed: what waits for a worker gets none."""
+        for feeder in {self.tasks, *self._waiting, *(worker.feeder for worker in self._busy)}:
+            feeder.refuse()
+        self._waiting.clear()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().serve()
+
+    def _readable(self, worker: Handle) -> None:
+        replies = worker.receive()
+        if replies:
+            worker.feeder.replied(worker, replies)
+        elif worker.silent:
+            self.loop.remove_reader(worker.replies)
+            self.loop.call_later(SILENCE, self._silent, worker)
+
+    def _silent(self, worker: Handle) -> None:
+        """It has closed its pipe, and its end was not told: it goes on, and nobody can hear it."""
+        if worker in self._busy and not worker.dying:
+            worker.feeder.kill(worker)
+
+    def _writable(self, worker: Handle) -> None:
+        if worker.flush():
+            self.loop.remove_writer(worker.calls)
+
+    def _ended(self, worker: Handle) -> None:
+        """A worker is dead: tell its last answers, then what became of its calls."""
+        ending = worker.end_of_life()
+        if ending is None:
+            return
+        feeder = worker.feeder
+        worker.dying = True
+        self.drain(worker)
+        self._unwatch(worker)
+        self._pool.buried(worker)
+        feeder.gone(worker, ending)
+        worker.close()
+        self._next()
+
+    def _unwatch(self, worker: Handle) -> None:
+        self._busy.discard(worker)
+        self.loop.remove_reader(worker.replies)
+        self.loop.remove_reader(worker.end)
+        self.loop.remove_writer(worker.calls)
