@@ -38,7 +38,7 @@ def cpus() -> int:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatistics:
-    """Workers alive, those on a call or between two of them, and how many were made and lost since the beginning.
+    """Workers alive, those that have calls, and how many were made and lost since the beginning.
 
     A worker is lost when it died by itself; one that was killed for a timeout or a stop, or replaced, is not.
     """
@@ -142,7 +142,8 @@ class ProcessBackend:
     def statistics(self) -> ProcessStatistics:
         """Counts of this moment."""
         with self._lock:
-            return ProcessStatistics(self._count, self._count - len(self._idle), self._made, self._lost)
+            busy = sum(1 for worker in self._at if worker.outstanding)
+            return ProcessStatistics(self._count, busy, self._made, self._lost)
 
     def close(self) -> None:
         """Kill all workers and wait until they are gone; what they were on ends as `TaskStopped`."""
@@ -155,7 +156,9 @@ class ProcessBackend:
         if self._pid == os.getpid():
             self._closing()
         for loop, station in list(self._stations.items()):
-            with suppress(RuntimeError):
+            if loop.is_closed() or loop is asyncio._get_running_loop():
+                station.closed()
+            else:
                 loop.call_soon_threadsafe(station.closed)
 
     async def __aenter__(self) -> Self:
@@ -177,6 +180,8 @@ class ProcessBackend:
         with self._lock:
             if not self._open:
                 return None
+            if not self._idle:
+                self._from_closed_loops()
             while self._idle:
                 worker = self._idle.pop()
                 if worker.end_of_life() is None:
@@ -184,8 +189,9 @@ class ProcessBackend:
                     return worker
                 self._count -= 1
                 worker.close()
-            if self._count >= self._most and not self._from_closed_loops():
+            if self._count >= self._most:
                 self._waiting[station] = None
+                self._ask_others(station)
                 return None
             self._count += 1
             self._made += 1
@@ -211,6 +217,10 @@ class ProcessBackend:
             self._at.pop(worker, None)
             self._count -= 1
         self._launcher.kill(worker.number)
+
+    def keeps(self, worker: Handle) -> bool:
+        """Whether a worker without work may stay at its loop for a moment."""
+        return self._open and not self._waiting and worker.calls_left > 0 and self._count <= self._most
 
     def buried(self, worker: Handle) -> None:
         """A worker is dead; one that was not killed died by itself."""
@@ -262,15 +272,22 @@ class ProcessBackend:
             telemetry.emit("worker.start", {}, {"number": worker.number})
         return worker
 
-    def _from_closed_loops(self) -> bool:
-        """Kill the workers of loops that were closed; with the lock held. True when there was one."""
-        left = [worker for worker, station in self._at.items() if station.loop.is_closed()]
-        for worker in left:
+    def _from_closed_loops(self) -> None:
+        """Take back the workers of loops that were closed, and kill those with calls; with the lock held."""
+        for worker in [worker for worker, station in self._at.items() if station.loop.is_closed()]:
             del self._at[worker]
-            self._count -= 1
-            self._launcher.kill(worker.number)
-            worker.close()
-        return bool(left)
+            if worker.outstanding or worker.dying:
+                self._count -= 1
+                self._launcher.kill(worker.number)
+                worker.close()
+            else:
+                self._idle.append(worker)
+
+    def _ask_others(self, station: Station) -> None:
+        """Ask other loops for the workers that have no work there."""
+        for other in {one for one in self._at.values() if one is not station}:
+            with suppress(RuntimeError):  # its loop is closed
+                other.loop.call_soon_threadsafe(other.give_up)
 
     def _offer(self) -> None:
         """There may be a free worker: tell the loops that wait for one."""

@@ -146,10 +146,14 @@ class Feeder:
             if not entries and not frames:
                 return
             sent, heavy = self.encode(entries, frames)
+            tokens = len(sent)
+            if sent and not outstanding:
+                frames.insert(0, wire.NO_TOKEN)
+                tokens -= 1
             outstanding.extend(sent)
             if heavy:
                 worker.heavy = worker.runs + len(outstanding)
-            self.station.send(worker, frames, len(sent))
+            self.station.send(worker, frames, tokens)
             if len(sent) == len(entries):
                 return
             entries, frames = [], []

@@ -103,6 +103,7 @@ class Handle:
         self.runs = 0
         #: Up to this call it has a heavy one among its calls.
         self.heavy = 0
+        self._closed = False
         self._data = b""
         self._large: _Large | None = None
         self._unsent: deque[memoryview] = deque()
@@ -128,7 +129,10 @@ class Handle:
                 os.close(fd)
 
     def close(self) -> None:
-        """Close our ends; a worker that waits for calls then ends by itself."""
+        """Close our ends; a worker that waits for calls then ends by itself. Safe to repeat."""
+        if self._closed:
+            return
+        self._closed = True
         for fd in (self.calls, self.replies, self.end):
             os.close(fd)
         self._tokens_in.close()
@@ -137,10 +141,14 @@ class Handle:
         self.page.release()
         self._map.close()
 
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
+
     # -- sending ------------------------------------------------------------------------------------------------
 
     def send(self, frames: list[Any], calls: int) -> bool:
-        """Send frames with so many `calls`; False when the pipe is full: `flush` must be called when it is not."""
+        """Send frames with so many `calls` that may be taken back; False when the pipe is full: then `flush` is due."""
         if calls:
             self._tokens_in.send(wire.RUN * calls)
         if not self._unsent and all(type(frame) is bytes for frame in frames):

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from atonce._backends.process_feed import Feeder, TaskFeeder
 from atonce._backends.process_handle import Handle
 
+#: Seconds that a worker without work stays with its loop.
+KEEP = 0.5
 #: Seconds from the end of a worker's replies until it is killed, where its own end is not told first.
 SILENCE = 0.1
 
@@ -25,6 +27,10 @@ class Pool(Protocol):
 
     def kill(self, worker: Handle) -> None:
         """Have a worker killed; another one may take its place at once."""
+
+    def keeps(self, worker: Handle) -> bool:
+        """Whether a worker without work may stay at its loop for a moment."""
+        ...
 
     def buried(self, worker: Handle) -> None:
         """A worker is dead."""
@@ -42,11 +48,20 @@ class Station:
         self._pool = pool
         self._waiting: deque[Feeder] = deque()
         self._busy: set[Handle] = set()
+        self._dying: set[Handle] = set()
+        #: Without work for a moment: still watched here, since the next call is likely to come from here.
+        self._free: list[Handle] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     # -- what feeders call --------------------------------------------------------------------------------------
 
     def acquire(self, feeder: Feeder) -> Handle | None:
         """A worker for `feeder`, or None: then its `serve` is called when there may be one."""
+        if self._free:
+            worker: Handle | None = self._free.pop()
+            assert worker is not None
+            self._busy.add(worker)
+            return worker
         worker = self._pool.acquire(self)
         if worker is None:
             if feeder not in self._waiting:
@@ -58,9 +73,16 @@ class Station:
         return worker
 
     def release(self, worker: Handle) -> None:
-        """`worker` is free: for a feeder here that waits, else for other loops."""
-        self._unwatch(worker)
-        self._pool.release(worker)
+        """`worker` is free: for a feeder here that waits, else for other loops, if not soon for this one again."""
+        worker.feeder = None
+        self._busy.discard(worker)
+        if self._pool.keeps(worker):
+            self._free.append(worker)
+            if self._timer is None:
+                self._timer = self.loop.call_later(KEEP, self._tidy)
+        else:
+            self._unwatch(worker)
+            self._pool.release(worker)
         self._next()
 
     def crowded(self, feeder: Feeder) -> bool:
@@ -77,11 +99,12 @@ class Station:
 
     def drain(self, worker: Handle) -> None:
         """Tell the answers that are there already."""
-        while replies := worker.receive():
+        while worker.feeder is not None and (replies := worker.receive()):
             worker.feeder.replied(worker, replies)
 
     def kill(self, worker: Handle) -> None:
         """Kill a worker; its feeder's `gone` is called when it is dead."""
+        self._dying.add(worker)
         self._pool.kill(worker)
         self.loop.call_soon(self._next)
 
@@ -90,6 +113,17 @@ class Station:
         with suppress(ValueError):
             self._waiting.remove(feeder)
 
+    def give_up(self) -> None:
+        """Other loops wait for workers: those without work here are theirs."""
+        while self._free:
+            worker = self._free.pop()
+            self._unwatch(worker)
+            self._pool.release(worker)
+
+    def _tidy(self) -> None:
+        self._timer = None
+        self.give_up()
+
     # -- what the loop and the pool call ------------------------------------------------------------------------
 
     def offer(self) -> None:
@@ -97,10 +131,15 @@ class Station:
         self._next()
 
     def closed(self) -> None:
-        """The backend was closed: what waits for a worker gets none."""
-        for feeder in {self.tasks, *self._waiting, *(worker.feeder for worker in self._busy)}:
-            feeder.refuse()
+        """The backend was closed and all workers are dead: whatever they were on or was to come ends."""
+        feeders = {self.tasks, *self._waiting, *(worker.feeder for worker in self._busy)}
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        for worker in (*self._busy, *self._free, *self._dying):
+            self._ended(worker)
+        for feeder in feeders:
+            feeder.refuse()
 
     def _next(self) -> None:
         if self._waiting:
@@ -108,7 +147,7 @@ class Station:
 
     def _readable(self, worker: Handle) -> None:
         replies = worker.receive()
-        if replies:
+        if replies and worker.feeder is not None:
             worker.feeder.replied(worker, replies)
         elif worker.silent:
             self.loop.remove_reader(worker.replies)
@@ -133,12 +172,18 @@ class Station:
         self.drain(worker)
         self._unwatch(worker)
         self._pool.buried(worker)
-        feeder.gone(worker, ending)
+        if feeder is not None:
+            feeder.gone(worker, ending)
         worker.close()
         self._next()
 
     def _unwatch(self, worker: Handle) -> None:
+        """Hear no more of a worker."""
         self._busy.discard(worker)
-        self.loop.remove_reader(worker.replies)
-        self.loop.remove_reader(worker.end)
-        self.loop.remove_writer(worker.calls)
+        self._dying.discard(worker)
+        if worker in self._free:
+            self._free.remove(worker)
+        if not self.loop.is_closed():
+            self.loop.remove_reader(worker.replies)
+            self.loop.remove_reader(worker.end)
+            self.loop.remove_writer(worker.calls)

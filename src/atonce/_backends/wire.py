@@ -26,7 +26,7 @@ REPLY_HEAD = Struct("=BxxxIQdd")
 SIZE = Struct("=Q")
 
 # Kinds of frames to a worker.
-FUNCTION, ITEMS, ITEM, CALL, FORGET = 1, 2, 3, 4, 5
+FUNCTION, ITEMS, ITEM, CALL, FORGET, AT_ONCE = 1, 2, 3, 4, 5, 6
 # Kinds of replies.
 READY, UNREADY, VALUE, ERROR, UNDUMPABLE, UNLOADABLE = 1, 2, 3, 4, 5, 6
 
@@ -313,6 +313,10 @@ def frame(kind: int, data: bytes, buffers: list[Any]) -> bytes | list[Any]:
     """One frame to a worker; a list of its pieces where joining them would copy what is large."""
     head = CALL_HEAD.pack(kind, len(buffers), len(data))
     return joined(head, data, buffers)
+
+
+#: Before a call for a worker without work: it has no token, since nobody would want it back.
+NO_TOKEN = CALL_HEAD.pack(AT_ONCE, 0, 0)
 
 
 def joined(head: bytes, data: bytes, buffers: list[Any]) -> bytes | list[Any]:

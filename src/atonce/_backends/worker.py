@@ -56,6 +56,7 @@ class Worker:
         self._times = self._page.cast("B").cast("d")
         self._number = 0
         self._let_in = b""
+        self._no_token = False
         self._grab = 1
         self._function: Function | BaseException | None = None
 
@@ -74,12 +75,17 @@ class Worker:
             elif kind == wire.ITEM or kind == wire.CALL:
                 if self._may_run():
                     self._run(kind, data, buffers)
+            elif kind == wire.AT_ONCE:
+                self._no_token = True
             else:
                 self._function = self._learned(data, buffers) if kind == wire.FUNCTION else None
             del data, buffers
 
     def _may_run(self) -> bool:
         """Whether the next call was not taken back; the parent can take back what was not let in here."""
+        if self._no_token:
+            self._no_token = False
+            return True
         if not self._let_in:
             self._let_in = os.read(self._tokens, self._grab)
             if not self._let_in:
