@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -40,16 +41,16 @@ class Child(Protocol):
 class Owner:
     """A set of children that is emptied before the owner is gone."""
 
-    #: Whether it came from the context, which a child must then not inherit: what a child starts is the child's.
-    is_scope = True
     #: Whether its children run on the private loop of the blocking face.
     on_portal = False
 
-    __slots__ = ("children", "clock", "closed", "empty", "pid")
+    __slots__ = ("children", "clock", "closed", "empty", "is_scope", "pid")
 
     def __init__(self) -> None:
         self.children: set[Any] = set()
         self.closed: bool = False
+        #: Whether it came from the context, which a child must then not inherit: what a child starts is the child's.
+        self.is_scope: bool = True
         self.pid: int = os.getpid()
         #: The clock of the loop that runs the children, known from the first child on.
         self.clock: Clock | None = None
@@ -108,11 +109,13 @@ class Owner:
 class TaskOwner(Owner):
     """The children of one asyncio task: when it ends, normally or not, they are stopped."""
 
-    __slots__ = ()
-    is_scope = False
+    __slots__ = ("loop", "task")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    def __init__(self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
+        self.is_scope = False
+        self.task: asyncio.Task[Any] = task
+        self.loop: asyncio.AbstractEventLoop = loop
         task.add_done_callback(_owner_ended)
 
 
@@ -123,17 +126,33 @@ scope_var: ContextVar[Owner | None] = ContextVar("atonce_scope", default=None)
 task_owners: dict[asyncio.Task[Any] | None, TaskOwner] = {}
 
 
+class _Here(threading.local):
+    """The asyncio task that was last seen to start something in this thread, as an owner.
+
+    Before 3.12 asking for the running loop is a system call (getpid). A task that starts one thing after another is
+    known by this instead: whoever reads it asks whether it is still the current task of its loop.
+    """
+
+    owner: TaskOwner | None = None
+
+
+here = _Here()
+
+
 def current_owner(loop: asyncio.AbstractEventLoop) -> Owner:
     """The innermost scope of this context, else the current asyncio task."""
-    scope = scope_var.get()
-    if scope is not None:
-        return scope
+    return scope_var.get() or task_owner(loop)
+
+
+def task_owner(loop: asyncio.AbstractEventLoop) -> TaskOwner:
+    """The current asyncio task, as an owner."""
     task = current_task(loop)
     if task is None:
         raise no_loop()
     owner = task_owners.get(task)
     if owner is None:
-        owner = task_owners[task] = TaskOwner(task)
+        owner = task_owners[task] = TaskOwner(task, loop)
+    here.owner = owner
     return owner
 
 
@@ -158,7 +177,7 @@ async def children_over(task: asyncio.Task[Any] | None) -> None:
 
     A cancel in the meantime changes nothing: the end is near, and bounded by the grace.
     """
-    owner = task_owners.pop(task, None)
+    owner = _forget(task)
     if owner is None or task is None:
         return
     task.remove_done_callback(_owner_ended)
@@ -169,6 +188,23 @@ async def children_over(task: asyncio.Task[Any] | None) -> None:
 
 
 def _owner_ended(task: asyncio.Task[Any]) -> None:
-    owner = task_owners.pop(task, None)
+    owner = _forget(task)
     if owner is not None:
         owner.stop_children()
+
+
+def _forget(task: asyncio.Task[Any] | None) -> TaskOwner | None:
+    """Let go of the owner of `task`, which starts nothing more."""
+    owner = task_owners.pop(task, None)
+    if owner is here.owner:
+        here.owner = None
+    return owner
+
+
+def _forked() -> None:
+    """No loop runs in a forked child, though the task that forked still looks current."""
+    here.owner = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

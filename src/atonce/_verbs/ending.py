@@ -40,7 +40,7 @@ class Ending(Generic[T_co]):
     """What a task is, who waits for its end, and how it ended."""
 
     # What every task has is in slots; what few have is in the dict, and the class holds its default. `_odd` says that
-    # something of the second kind matters at the end, so that the common end tests one thing.
+    # something of the second kind matters, so that the common begin and end test one thing.
     __slots__ = (
         "__dict__",
         "__weakref__",
@@ -94,6 +94,7 @@ class Ending(Generic[T_co]):
         self._waiter: asyncio.Future[None] | None = None
         if timeout is not None:
             self._timeout = timeout
+            self._odd = True
         if name is not None:
             self._name = name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
 from collections.abc import Callable, Coroutine
 from inspect import CO_COROUTINE, CO_VARARGS, CO_VARKEYWORDS
 from sys import _getframe
@@ -12,13 +11,14 @@ from typing import Any, TypeVar, TypeVarTuple, overload
 from atonce._backends.choose import On, backend_for
 from atonce._model.call import check_call, is_async
 from atonce._model.checks import label, seconds_or_none
-from atonce._runtime.owner import current_owner, current_task, no_loop, scope_var, task_owners
-from atonce._runtime.site import OURS, site_of
+from atonce._runtime.owner import current_task, here, running_loop, scope_var, task_owner
+from atonce._runtime.site import site_of
 from atonce._verbs.task import Task
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_LOOP = backend_for("loop", True)
 _VAR_OR_KEYWORD = CO_VARARGS | CO_VARKEYWORDS
 
 
@@ -67,11 +67,16 @@ def spawn(  # type: ignore[misc]  # mypy cannot match *Ts against *args: Any
         timeout = seconds_or_none("timeout", timeout)
     if name is not None:
         name = label("name", name)
-    loop = _get_running_loop()
-    if loop is None:
-        raise no_loop()
     frame = _getframe(1)
-    code = frame.f_code
-    site = site_of(frame) if code.co_filename.startswith(OURS) else (code, frame.f_lasti)
-    owner = scope_var.get() or task_owners.get(current_task(loop)) or current_owner(loop)
-    return Task(fn, backend_for(on, coroutine), owner, loop, timeout, name, site).begin(args, coroutine)
+    owner = scope_var.get()
+    if owner is None:
+        current = here.owner
+        if current is None or current_task(current.loop) is not current.task:
+            current = task_owner(running_loop())
+        owner, loop = current, current.loop
+        site = (frame.f_code, frame.f_lasti)  # the user's: what is ours calls this in a scope alone
+    else:
+        loop = running_loop()
+        site = site_of(frame)
+    backend = _LOOP if coroutine and on is None else backend_for(on, coroutine)
+    return Task(fn, backend, owner, loop, timeout, name, site).begin(args, coroutine)

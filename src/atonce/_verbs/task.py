@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
+from atonce._backends.contract import Looked, Running
 from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import make_failed, make_ok
@@ -61,14 +62,19 @@ class Task(Ending[T_co]):
             raise
         if not self._done:
             self._running = running
-            if self._timeout is not None:
-                self._arm()
-            if self._why is not None:
-                running.cancel()
+            if self._odd:
+                self._begun_oddly(running)
         try:
             return self
         finally:
             del self  # the traceback of an error in an eager first step keeps this frame, which must not keep the task
+
+    def _begun_oddly(self, running: Running) -> None:
+        """It has a time limit, or was asked to end in its first step."""
+        if self._timeout is not None:
+            self._arm()
+        if self._why is not None:
+            running.cancel()
 
     # -- looking at it ------------------------------------------------------------------------------------------
 
@@ -76,7 +82,7 @@ class Task(Ending[T_co]):
         if self._done:
             self.check_loop()
         else:
-            if self._running is not None and self._running is current_task(self.loop):
+            if self._running is current_task(self.loop):
                 raise MisuseError(
                     f"{self} awaits itself and would wait for ever; return, or await what it spawned"
                 )
@@ -231,7 +237,8 @@ class Task(Ending[T_co]):
             self._returned_oddly(value)
             return
         self._value = value
-        self._ended = self.clock()
+        clock = self.clock  # `self.clock()` would look for a method first, and cost twice as much
+        self._ended = clock()
         self._done = True
         self._running = None
         waiter = self._waiter
@@ -311,6 +318,9 @@ class Task(Ending[T_co]):
     def _arm(self) -> None:
         """Set the timer of its time limit, which counts from its start and not from its place in a queue."""
         assert self._timeout is not None
+        # Just handed over, it has not begun before now; to ask what kind it is would cost more than to start it.
+        if self._timer is not None and self.began is None and isinstance(self._running, Looked):
+            self.began = self._running.look()
         began = self.began
         now = self.clock()
         due = (now if began is None else began) + self._timeout
