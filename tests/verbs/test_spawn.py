@@ -222,7 +222,7 @@ async def test_what_cannot_be_called_is_refused_at_the_call(thing: Any) -> None:
 
 @pytest.mark.parametrize("on", ["threads", "", 3, object(), True])
 async def test_an_unknown_backend_is_refused_at_the_call(on: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match="on is 'loop' or 'thread'"):
+    with pytest.raises((TypeError, ValueError), match="on is 'loop', 'thread', 'process', a backend object"):
         spawn(give, 1, on=on)
 
 

@@ -310,8 +310,8 @@ class TaskFeeder(Feeder):
         return entries, heavy
 
     def introduce(self, worker: Handle) -> list[Any]:
-        worker.knows = None
-        return [wire.frame(wire.FORGET, b"", [])] if worker.knows else []
+        known, worker.knows = worker.knows, None
+        return [] if known is None else [wire.FORGOTTEN]
 
     def settle(self, entry: Any, reply: tuple[Any, ...]) -> None:
         job: Job = entry

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import socket
 import tempfile
 from collections import deque
+from contextlib import suppress
 from signal import SIGKILL
 from typing import Any
 
@@ -18,6 +20,7 @@ from atonce._model.checks import LARGEST
 
 #: Bytes of replies that are read at once: the loop's other tasks have their turn in between.
 READ = 16_384
+WIDE = 1 << 20
 HEAD = wire.REPLY_HEAD.size
 
 
@@ -35,10 +38,10 @@ def _shared_file() -> int:
 class _Large:
     """A reply that is read straight into the memory that its value will keep."""
 
-    def __init__(self, kind: int, many: int, length: int, began: float, ended: float, data: bytes) -> None:
-        self.kind, self.began, self.ended = kind, began, ended
+    def __init__(self, head: tuple[Any, ...], data: bytes, scratch: wire.Scratch) -> None:
+        self.kind, many, length, self.began, self.ended = head
         self.rest = b""
-        self._parts = [bytearray(wire.SIZE.size * many), bytearray(length)]
+        self._parts: list[Any] = [bytearray(wire.SIZE.size * many), scratch.take(length)]
         self._part = self._filled = 0
         while data and not self.is_whole():
             part = self._parts[self._part]
@@ -50,8 +53,8 @@ class _Large:
         self.rest = data
 
     @property
-    def pickle(self) -> bytearray:
-        """The pickle."""
+    def pickle(self) -> Any:
+        """The pickle, good until the next large one is read."""
         return self._parts[1]
 
     @property
@@ -103,9 +106,10 @@ class Handle:
         self.runs = 0
         #: Up to this call it has a heavy one among its calls.
         self.heavy = 0
-        self._closed = False
+        self._closed = self._wide = False
         self._data = b""
         self._large: _Large | None = None
+        self._scratch = wire.Scratch()
         self._unsent: deque[memoryview] = deque()
         self._calls_there, self.calls = os.pipe()
         self.replies, self._replies_there = os.pipe()
@@ -163,10 +167,20 @@ class Handle:
                 return True
             self._unsent.append(memoryview(data)[written:])
             return False
+        if not self._wide:
+            self.widen()
         for frame in frames:
             pieces = frame if isinstance(frame, list) else [frame]
             self._unsent.extend(memoryview(piece).cast("B") for piece in pieces if len(piece))
         return self.flush()
+
+    def widen(self) -> None:
+        """Make the pipes as wide as the system allows, for large frames: on Linux up to a megabyte."""
+        self._wide = True
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with suppress(OSError):
+                for fd in (self.calls, self.replies):
+                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, WIDE)
 
     def flush(self) -> bool:
         """Send what is left, as far as the pipe takes it; True when nothing is left."""
@@ -255,7 +269,8 @@ class Handle:
             start = at + HEAD
             if many or size - start < length:
                 if many or length > READ:
-                    self._large = _Large(kind, many, length, began, ended, data[start:])
+                    fields = (kind, many, length, began, ended)
+                    self._large = _Large(fields, data[start:], self._scratch)
                     at = size
                     found += self._received_large()
                 break

@@ -165,6 +165,7 @@ class ProcessLanes(Feeder):
             else:
                 self.leave(worker)
         self.back.clear()
+        self._function = None
         self.station.forget(self)
         if self.is_over():
             self.station.loop.call_soon(self._over)

@@ -7,6 +7,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Protocol
 
+from atonce._backends import wire
 from atonce._backends.process_feed import Feeder, TaskFeeder
 from atonce._backends.process_handle import Handle
 
@@ -109,9 +110,13 @@ class Station:
         self.loop.call_soon(self._next)
 
     def forget(self, feeder: Feeder) -> None:
-        """A feeder gives no further calls."""
+        """A feeder gives no further calls: what its function refers to is let go in the workers too."""
         with suppress(ValueError):
             self._waiting.remove(feeder)
+        for worker in self._free:
+            if worker.knows is feeder:
+                worker.knows = None
+                self.send(worker, [wire.FORGOTTEN], 0)
 
     def give_up(self) -> None:
         """Other loops wait for workers: those without work here are theirs."""

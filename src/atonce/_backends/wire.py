@@ -44,6 +44,10 @@ _LOOK_UP = b"\x93"
 _MAIN = b"__main__"
 #: A message longer than this is cut: an exception must not fill the memory of whoever hears of it.
 LONGEST = 100_000
+#: A piece of a frame larger than this is not copied together with others, and is read into memory of its own.
+LARGE = 65_536
+#: Up to this size that memory is used again.
+KEPT = 8 << 20
 
 
 class CannotTravel(Exception):
@@ -317,6 +321,8 @@ def frame(kind: int, data: bytes, buffers: list[Any]) -> bytes | list[Any]:
 
 #: Before a call for a worker without work: it has no token, since nobody would want it back.
 NO_TOKEN = CALL_HEAD.pack(AT_ONCE, 0, 0)
+#: Lets a worker forget the function of a stream.
+FORGOTTEN = CALL_HEAD.pack(FORGET, 0, 0)
 
 
 def joined(head: bytes, data: bytes, buffers: list[Any]) -> bytes | list[Any]:
@@ -324,7 +330,7 @@ def joined(head: bytes, data: bytes, buffers: list[Any]) -> bytes | list[Any]:
     if buffers:
         sizes = [SIZE.pack(buffer.nbytes) for buffer in buffers]
         return [b"".join((head, *sizes, data)), *buffers]
-    return head + data if len(data) < 65_536 else [head, data]
+    return head + data if len(data) <= LARGE else [head, data]
 
 
 def write_all(fd: int, pieces: list[Any]) -> None:
@@ -338,6 +344,21 @@ def write_all(fd: int, pieces: list[Any]) -> None:
             views[0] = views[0][written:]
 
 
+class Scratch:
+    """Memory that is used again for one large pickle after another: loading copies out of it what stays."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def take(self, size: int) -> memoryview | bytearray:
+        """Memory of `size` bytes, which is the next one's after that; what is very large gets its own."""
+        if size > KEPT:
+            return bytearray(size)
+        if len(self._memory) < size:
+            self._memory = bytearray(size)
+        return memoryview(self._memory)[:size]
+
+
 class Reader:
     """Takes frames out of a pipe, one at a time, in as few reads as may be."""
 
@@ -346,12 +367,13 @@ class Reader:
         self._head = head
         self._data = b""
         self._at = 0
+        self._scratch = Scratch()
 
     def frame(self) -> tuple[tuple[Any, ...], Any, list[Any]]:
         """Wait for the next frame: (fields of its head, pickle, buffers); EOFError when the other side is gone."""
         fields = self._head.unpack(self._take(self._head.size))
         sizes = [SIZE.unpack(self._take(SIZE.size))[0] for _ in range(fields[1])]
-        data = self._take(fields[2])
+        data = self._take(fields[2]) if fields[2] <= LARGE else self._fill(self._scratch.take(fields[2]))
         return fields, data, [self._take(size) for size in sizes]
 
     def _take(self, size: int) -> Any:
@@ -360,20 +382,20 @@ class Reader:
             taken = self._data[self._at : end]
             self._at = end
             return taken
-        if size > 65_536:
-            return self._take_large(size)
+        if size > LARGE:
+            return self._fill(bytearray(size))
         rest = self._data[self._at :]
         while len(rest) < size:
-            more = os.read(self._fd, 65_536)
+            more = os.read(self._fd, LARGE)
             if not more:
                 raise EOFError
             rest += more
         self._data, self._at = rest, size
         return rest[:size]
 
-    def _take_large(self, size: int) -> bytearray:
-        """Read straight into the memory that the value will keep."""
-        whole = bytearray(size)
+    def _fill(self, whole: Any) -> Any:
+        """Read straight into memory."""
+        size = len(whole)
         have = len(self._data) - self._at
         whole[:have] = self._data[self._at :]
         self._data, self._at = b"", 0
