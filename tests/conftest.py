@@ -22,13 +22,17 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.register_profile(
     "nightly", deadline=None, max_examples=5_000, stateful_step_count=100, print_blob=True
 )
+#: For the second and third Python of a run: the same laws, a fifth of the examples.
+hypothesis.settings.register_profile(
+    "brief", hypothesis.settings.get_profile("ci" if os.environ.get("CI") else "local"), max_examples=20
+)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local")
 hypothesis.settings.load_profile(PROFILE)
 
 
 def pytest_report_header() -> str:
     """Say which Hypothesis profile runs; HYPOTHESIS_PROFILE=nightly asks for another."""
-    return f"hypothesis profile: {PROFILE} ({'fixed examples' if PROFILE == 'ci' else 'seeded as below'})"
+    return f"hypothesis profile: {PROFILE} ({'fixed examples' if hypothesis.settings.default.derandomize else 'seeded as below'})"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,12 +77,28 @@ def arun() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _what_lasts() -> None:
+def _what_lasts() -> Iterator[None]:
     """Make what lasts as long as the interpreter before anything is counted."""
     if exists("atonce.blocking"):
         importlib.import_module("atonce.blocking").await_many([])
     gc.collect()
-    gc.freeze()  # the collection after each test then looks at that test's objects alone
+    yield
+    gc.unfreeze()
+    _fail_for_errors_in_garbage()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_came_before(_what_lasts: None) -> Iterator[None]:
+    """Set aside what is there, so that the collection after each test looks at its module's objects alone."""
+    gc.freeze()
+    yield
+    _fail_for_errors_in_garbage()
+
+
+def _fail_for_errors_in_garbage() -> None:
+    with watching() as seen:
+        gc.collect()
+    _fail_for(seen.reports)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +110,11 @@ def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
         yield seen
         has_failed = request.session.testsfailed > failed_before  # its traceback may then keep files open
         left = leftovers(before, PATIENCE / 10 if has_failed else PATIENCE)
-    if problems := left + seen.reports:
+    _fail_for(left + seen.reports)
+
+
+def _fail_for(problems: list[str]) -> None:
+    if problems:
         pytest.fail(
             "the test left something behind:\n" + "\n".join(f"- {one}" for one in problems), pytrace=False
         )

@@ -83,6 +83,10 @@ def _site(frame: FrameType) -> str:
 
 def _children() -> dict[object, str]:
     """Child processes and theirs, the dead that nobody waited for included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # takes nobody's exit code
+    except ChildProcessError:
+        return {}  # there is no child, so no need to read about every process of the machine
     found: dict[object, str] = {}
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -182,6 +182,21 @@ def test_a_leaky_test_fails_and_says_what_it_left(pytester: pytest.Pytester) -> 
 
         async def test_is_run():
             raise ValueError("it was")
+
+        class Ring:
+            def __init__(self):
+                self.ring = self
+
+            def __del__(self):
+                raise OSError("late")
+
+        rings = []
+
+        def test_keeps_what_fails_when_it_goes():
+            rings.append(Ring())
+
+        def test_drops_what_another_kept():
+            rings.clear()
         """
     )
     result = pytester.runpytest_subprocess("-p", "no:randomly")
@@ -189,4 +204,6 @@ def test_a_leaky_test_fails_and_says_what_it_left(pytester: pytest.Pytester) -> 
         ["*the test left something behind:*", "- file descriptor * is still open on pipe:*"]
     )
     result.stdout.fnmatch_lines(["*ValueError: it was*"])
-    result.assert_outcomes(passed=1, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_drops_what_another_kept*"])
+    result.stdout.fnmatch_lines(["- unraisable: *OSError('late')"])
+    result.assert_outcomes(passed=3, failed=1, errors=2)

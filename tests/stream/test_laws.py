@@ -30,7 +30,7 @@ def test_a_stream_that_is_taken_whole_keeps_the_laws(trouble: Trouble) -> None:
         *("the consumer was busy", "the input broke", "an item swallowed more than one cancel"),
     )
 
-    @at_least(300)
+    @at_least(300, shared=False)
     @given(plans(ends=("drain",)))
     @example(Plan((Item(0, 0.5),), timeout=0.5))
     @example(Plan((Item(0, 0.5, "outlives cancel", 30.0), Item(1)), timeout=0.25, width=1))
@@ -53,7 +53,7 @@ def test_a_stream_that_is_left_early_keeps_the_laws(trouble: Trouble) -> None:
         *("the consumer was busy", "the input broke", "cancelled before anything began"),
     )
 
-    @at_least(300)
+    @at_least(300, shared=False)
     @given(plans(ends=("break", "raise", "close", "cancel")))
     @example(Plan((Item(0), Item(1, 3.0)), end="break"))
     @example(Plan((Item(0), Item(1, 3.0, "outlives cancel", 30.0)), end="close"))
@@ -72,7 +72,7 @@ def test_a_stream_that_is_left_early_keeps_the_laws(trouble: Trouble) -> None:
 def test_retries_keep_the_laws(trouble: Trouble) -> None:
     sometimes = Sometimes("a retry helped", "retries did not help", "the consumer was busy")
 
-    @at_least(150)
+    @at_least(150, shared=False)
     @given(plans(ends=("drain", "drain", "cancel"), kinds=("value", "flaky", "flaky", "raises")))
     @example(Plan((Item(0, 0.0, "flaky", 1), Item(1, TICK, "flaky", 3)), attempts=2, script=(2.0,)))
     def law(plan: Plan) -> None:
