@@ -21,27 +21,27 @@ class Ended:
     seconds: float
 
 
-def start(program: str, *flags: str) -> subprocess.Popen[str]:
-    """Start a program in a process group of its own, as a shell does."""
+def start(program: str, *flags: str) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own, as a shell does; its pipes have no buffer."""
     return subprocess.Popen(
         [sys.executable, *flags, "-c", textwrap.dedent(program)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # `communicate` reads past a buffer: what came in one go with the awaited line would be lost
         start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
 
 
-def _wait_for(running: subprocess.Popen[str], line: str) -> str:
+def _wait_for(running: subprocess.Popen[bytes], line: str) -> str:
     assert running.stdout is not None
     seen = ""
     while line not in seen:
         text = running.stdout.readline()
         assert text, (
-            f"it ended before it said {line!r}: {seen}{running.stderr.read() if running.stderr else ''}"
+            f"it ended before it said {line!r}: {seen}{running.stderr.read() if running.stderr else b''!r}"
         )
-        seen += text
+        seen += text.decode()
     return seen
 
 
@@ -55,7 +55,7 @@ def run(program: str, *flags: str, says: str | None = None) -> Ended:
         except BaseException:
             os.killpg(running.pid, signal.SIGKILL)
             raise
-        return Ended(running.returncode, seen + out, err, time.monotonic() - began)
+        return Ended(running.returncode, seen + out.decode(), err.decode(), time.monotonic() - began)
 
 
 def interrupt(
@@ -75,4 +75,4 @@ def interrupt(
         except BaseException:
             os.killpg(running.pid, signal.SIGKILL)
             raise
-        return Ended(running.returncode, seen + out, err, time.monotonic() - began)
+        return Ended(running.returncode, seen + out.decode(), err.decode(), time.monotonic() - began)

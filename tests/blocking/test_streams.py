@@ -294,14 +294,16 @@ def test_threads_that_look_are_over_after_a_break() -> None:
     import atonce
 
     over: list[int] = []
+    begun = threading.Barrier(4)  # a call that has not begun by the break never will
 
     def work(n: int) -> int:
+        begun.wait(5)
         while n and not atonce.cancelled():
             time.sleep(0.001)
         over.append(n)
         return n
 
-    for _ in stream(range(4), work):
+    for _ in stream(range(4), work, max_concurrency=4):
         break
     deadline = time.monotonic() + 5
     while len(over) < 4 and time.monotonic() < deadline:

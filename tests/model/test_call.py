@@ -63,7 +63,7 @@ class Async:
         Plain.aclass,
         Async(),
         functools.partial(Async(), 1),
-        AsyncMock(),
+        pytest.param(AsyncMock(), id="an AsyncMock"),
     ],
     ids=_id,
 )
