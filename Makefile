@@ -2,16 +2,18 @@
 # Each sets up all it needs in this tree, from a machine that has python3 and pip.
 #
 #   make run URLS=file          fetch your own URLs
-#   make test PYTHONS="3.11 3.12 3.13"   these Pythons (default: python3's alone)
-#   make test ARGS="-k stream"  arguments for pytest
+#   make test PYTHONS=3.12      these Pythons (default: python3's, and those of 3.11 3.12 3.13 that pyenv has)
+#   make test ARGS="-k stream"  arguments for pytest; with -n0 (or "-p no:xdist") it runs in one process, for pdb
 
 PYTHON  ?= python3
 MAIN    := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 PYENVS  := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 pyenv    = $(lastword $(wildcard $(PYENVS)/$(1).*/bin/python))
-PYTHONS ?= $(MAIN)
+PYTHONS ?= $(MAIN) $(filter-out $(MAIN),$(foreach v,3.11 3.12 3.13,$(if $(call pyenv,$(v)),$(v))))
 venv     = $(if $(filter $(MAIN),$(1)),.venv,.venv-$(1))
 BIN     := .venv/bin
+# Two at a time are enough for 2 cores; many more would make tests of real time wait for each other.
+SPREAD   = $(if $(findstring no:xdist,$(ARGS)),,-n logical --maxprocesses 4 --dist worksteal)
 
 # $(1): an interpreter, $(2): the venv's folder, $(3): the extra. The interpreter's own pip installs, so that a
 # Python without ensurepip (Debian's) will do.
@@ -30,10 +32,12 @@ endef
 run: .venv/all.stamp
 	@$(BIN)/python examples/stdlib_tour.py $(URLS)
 
+# The whole suite everywhere; laws get all their examples on python3's Python, and fewer on the others.
 test: $(foreach v,$(PYTHONS),$(call venv,$(v))/test.stamp)
 	@failed=; for venv in $(foreach v,$(PYTHONS),$(call venv,$(v))); do \
 	    echo "== testing on $$($$venv/bin/python -V) ($$venv)"; \
-	    $$venv/bin/python -m pytest $(ARGS) || failed="$$failed $$venv"; \
+	    profile=; test $$venv = .venv || profile=brief; \
+	    HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$$profile} $$venv/bin/python -m pytest $(SPREAD) $(ARGS) || failed="$$failed $$venv"; \
 	done; test -z "$$failed" || { echo "== failed in:$$failed" >&2; exit 1; }
 
 # verifytypes finds the package through the `python` that is first in PATH; below 100 % it fails.
