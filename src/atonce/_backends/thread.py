@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import inspect
 import itertools
 import os
 import threading
@@ -14,13 +13,15 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
+from weakref import WeakSet
 
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
-from atonce._backends.pushed import PushedLanes
+from atonce._backends.thread_job import Job, Replies
+from atonce._backends.thread_lane import Lane
+from atonce._backends.thread_lanes import ThreadLanes
 from atonce._model.checks import count
-from atonce._model.errors import MisuseError, TaskStopped
-from atonce._runtime.token import Token, token_var
+from atonce._model.errors import MisuseError
 
 #: Seconds that a worker without work waits before it ends.
 IDLE = 5.0
@@ -40,97 +41,18 @@ class ThreadStatistics:
     abandoned: int
 
 
-class _Replies:
-    """The way back to one loop: ends that come together are handed over together."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._ends: deque[tuple[_Job, bool, Any]] = deque()
-
-    def put(self, job: _Job, ok: bool, result: Any) -> None:
-        """From a worker: `job` ended."""
-        ends = self._ends
-        ends.append((job, ok, result))
-        if len(ends) == 1:
-            with contextlib.suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        ends = self._ends
-        try:
-            for _ in range(len(ends)):
-                job, ok, result = ends[0]
-                try:
-                    job.settle(ok, result)
-                finally:
-                    ends.popleft()
-        finally:
-            if ends:
-                self.loop.call_soon(self._deliver)
+_Work: TypeAlias = "Job | Lane"
 
 
-class _Job:
-    """One call for a worker, and the handle on it."""
+class _Worker:
+    """A thread of the backend, and the bell that wakes it when it is idle and was given work."""
 
-    __slots__ = ("args", "backend", "context", "fn", "is_async", "replies", "state", "to", "token")
+    __slots__ = ("bell", "work")
 
-    def __init__(
-        self,
-        backend: ThreadBackend,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        is_async: bool,
-        context: Context,
-        to: Receiver,
-        replies: _Replies,
-    ) -> None:
-        self.backend: ThreadBackend = backend
-        self.fn: Callable[..., Any] = fn
-        self.args: tuple[Any, ...] = args
-        self.is_async: bool = is_async
-        self.context: Context = context
-        self.to: Receiver | None = to
-        self.replies: _Replies = replies
-        self.token: Token = Token()
-        self.state: str = "queued"
-
-    def cancel(self) -> None:
-        """Take it out of the queue; ask it to stop when it runs."""
-        self.token.asked = True
-        if self.backend.withdraw(self) and self.to is not None:
-            to, self.to = self.to, None
-            to.raised(asyncio.CancelledError())
-
-    def work(self) -> None:
-        """In a worker: make the call and send its end back."""
-        to = self.to
-        if to is not None:
-            to.began = to.clock()
-        del to
-        try:
-            result, ok = self.context.run(self._call), True
-        except BaseException as error:
-            result, ok = error, False
-        self.backend.done(self)
-        self.replies.put(self, ok, result)
-        del result  # its traceback keeps this frame
-
-    def _call(self) -> Any:
-        token_var.set(self.token)
-        if self.is_async:
-            return asyncio.run(self.fn(*self.args))
-        return self.fn(*self.args)
-
-    def settle(self, ok: bool, result: Any) -> None:
-        """On the loop: tell the receiver."""
-        to, self.to = self.to, None
-        if to is None:
-            if inspect.iscoroutine(result):
-                result.close()
-        elif ok:
-            to.gave(result)
-        else:
-            to.raised(result)
+    def __init__(self, work: _Work | None) -> None:
+        self.work = work
+        self.bell = threading.Lock()
+        self.bell.acquire()
 
 
 class ThreadBackend:
@@ -139,7 +61,8 @@ class ThreadBackend:
     **Bounded**: at most `max_threads` threads; further calls wait in a queue. A thread cannot be ended from outside: a
     timeout or a stop asks (`atonce.cancelled()` turns True in the function), and what does not look is *abandoned*:
     its place is free at once, its late result is dropped, and `statistics()` counts it until it ends. An `async def`
-    runs in its thread in a loop of its own.
+    runs in its thread in a loop of its own. A stream inside a call of a thread, which waits for it, gets one thread in
+    any case, so that nested streams never wait for each other's threads.
 
     >>> async def main():
     ...     async with ThreadBackend() as threads:
@@ -156,20 +79,24 @@ class ThreadBackend:
         default_concurrency=32,
         patience=PATIENCE,
         turns=0,
+        holds=True,
     )
 
     def __init__(self, *, max_threads: int = MOST_THREADS) -> None:
         self._most = count("max_threads", max_threads)
         self._pid = os.getpid()
-        self._ready = threading.Condition(threading.Lock())
-        self._queue: deque[_Job] = deque()
-        self._idle = 0
+        self._lock = threading.Lock()
+        #: What waits for a thread, because there are too many.
+        self.waiting: deque[_Work] = deque()
+        self._idle: list[_Worker] = []
         self._threads: set[threading.Thread] = set()
         self._numbers = itertools.count(1)
+        self._queued = 0
         self._running = 0
         self._abandoned = 0
         self._open = True
-        self._replies: dict[asyncio.AbstractEventLoop, _Replies] = {}
+        self._replies: dict[asyncio.AbstractEventLoop, Replies] = {}
+        self._runs: WeakSet[ThreadLanes] = WeakSet()
 
     def start(
         self,
@@ -179,47 +106,62 @@ class ThreadBackend:
         context: Context | None,
         to: Receiver,
     ) -> Running:
-        """Queue one call, with a worker for it unless one is idle or there are too many."""
-        if self._pid != os.getpid():
-            raise MisuseError(
-                "this thread backend belongs to the process that forked: make a new one in the child"
-            )
-        replies = self._replies_to(to.loop)
-        job = _Job(self, fn, args, is_async, copy_context() if context is None else context, to, replies)
-        with self._ready:
-            if not self._open:
-                raise MisuseError("this thread backend is closed: open a new one, or leave `on=` out")
-            self._queue.append(job)
-            if self._idle >= len(self._queue):
-                self._ready.notify()
-            elif len(self._threads) < self._most:
-                self._hire()
+        """Give one call to a worker that is idle or new; when there are too many it waits in a queue."""
+        replies = self._replies.get(to.loop) or self._replies_to(to.loop)
+        job = Job(self, fn, args, is_async, copy_context() if context is None else context, to, replies)
+        self._give(job, must=False)
         return job
 
-    def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> PushedLanes:
-        """Serve a stream, one call an item."""
-        return PushedLanes(self, desk, over)
+    def lanes(self, desk: Desk, bound: int, over: Callable[[], None]) -> ThreadLanes:
+        """Serve a stream by workers that pull item after item."""
+        lanes = ThreadLanes(self, desk, bound, over)
+        with self._lock:
+            self._runs.add(lanes)
+        return lanes
+
+    def lend(self, lane: Lane, *, must: bool) -> None:
+        """Let a worker serve in `lane`; `must`: with a new thread if no worker is idle, however many there are."""
+        self._give(lane, must=must)
 
     def statistics(self) -> ThreadStatistics:
-        """Counts of this moment."""
-        with self._ready:
-            return ThreadStatistics(len(self._threads), self._running, len(self._queue), self._abandoned)
+        """Counts of this moment, the items of streams included."""
+        with self._lock:
+            runs = [run.counts() for run in self._runs]
+            running, queued, abandoned = (sum(one) for one in zip((0, 0, 0), *runs, strict=True))
+            return ThreadStatistics(
+                threads=len(self._threads),
+                running=running + self._running,
+                queued=queued + self._queued,
+                abandoned=abandoned + self._abandoned,
+            )
 
-    def withdraw(self, job: _Job) -> bool:
-        """Take a call that has not started out of the queue; one that runs counts as abandoned until it ends."""
-        with self._ready:
-            if job.state == "queued":
-                self._queue.remove(job)
-                job.state = "withdrawn"
+    def withdraw(self, work: _Work) -> bool:
+        """Take what has not started out of the queue; a call that runs counts as abandoned until it ends."""
+        with self._lock:
+            if work.state == "queued" and (work.is_call or work in self.waiting):
+                with contextlib.suppress(ValueError):
+                    self.waiting.remove(work)
+                self._queued -= work.is_call
+                work.state = "withdrawn"
                 return True
-            if job.state == "running":
-                job.state = "abandoned"
+            if work.state == "running" and work.is_call:
+                work.state = "abandoned"
                 self._abandoned += 1
             return False
 
-    def done(self, job: _Job) -> None:
+    def begin(self, work: _Work) -> bool:
+        """A worker is about to do it; False when it was withdrawn."""
+        with self._lock:
+            if work.state != "queued":
+                return False
+            work.state = "running"
+            self._queued -= work.is_call
+            self._running += work.is_call
+            return True
+
+    def done(self, job: Job) -> None:
         """A worker has made its call."""
-        with self._ready:
+        with self._lock:
             self._running -= 1
             if job.state == "abandoned":
                 self._abandoned -= 1
@@ -227,19 +169,25 @@ class ThreadBackend:
 
     def close(self) -> None:
         """End the idle workers and drop what is queued; a worker that is busy ends after its call. Never waits long."""
-        with self._ready:
+        with self._lock:
             self._open = False
-            dropped = tuple(self._queue)
-            self._queue.clear()
-            for job in dropped:
-                job.state = "withdrawn"
+            dropped = tuple(self.waiting)
+            self.waiting.clear()
+            for work in dropped:
+                work.state = "withdrawn"
+                self._queued -= work.is_call
             threads = tuple(self._threads)
-            busy = self._running
-            self._ready.notify_all()
-        for job in dropped:
-            job.replies.put(job, False, TaskStopped("the thread backend was closed before this call began"))
+            runs = tuple(self._runs)
+            is_busy = len(threads) > len(self._idle)
+            for worker in self._idle:
+                worker.bell.release()
+            self._idle.clear()
+        for work in dropped:
+            work.dropped()
+        for run in runs:
+            run.close()
         until = time.monotonic() + 0.5
-        for thread in threads if not busy else ():
+        for thread in threads if not is_busy else ():
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
 
@@ -255,54 +203,90 @@ class ThreadBackend:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _replies_to(self, loop: asyncio.AbstractEventLoop) -> _Replies:
+    def _replies_to(self, loop: asyncio.AbstractEventLoop) -> Replies:
         replies = self._replies.get(loop)
         if replies is None:
             for old in [one for one in self._replies if one.is_closed()]:
                 del self._replies[old]
-            replies = self._replies[loop] = _Replies(loop)
+            replies = self._replies[loop] = Replies(loop)
         return replies
 
-    def _hire(self) -> None:
-        thread = threading.Thread(
-            target=self._serve, name=f"atonce-thread-{next(self._numbers)}", daemon=True
-        )
-        self._threads.add(thread)
+    def _give(self, work: _Work, *, must: bool) -> None:
+        """Give it to an idle worker, to a new one, or to the queue."""
+        if self._pid != os.getpid():
+            raise MisuseError(
+                "this thread backend belongs to the process that forked: make a new one in the child"
+            )
+        with self._lock:
+            if not self._open:
+                raise MisuseError("this thread backend is closed: open a new one, or leave `on=` out")
+            work.state = "queued"
+            self._queued += work.is_call
+            if self._idle:
+                worker = self._idle.pop()
+                worker.work = work
+                worker.bell.release()
+                return
+            if not must and len(self._threads) >= self._most:
+                self.waiting.append(work)
+                return
+            thread = threading.Thread(
+                target=self._serve,
+                args=(_Worker(work),),
+                name=f"atonce-thread-{next(self._numbers)}",
+                daemon=True,
+            )
+            self._threads.add(thread)
         try:
             thread.start()
         except RuntimeError:
-            self._threads.discard(thread)
-            if not self._threads:
-                self._queue.pop()
+            if not self._without(thread, work, must=must):
                 raise
 
-    def _serve(self) -> None:
+    def _without(self, thread: threading.Thread, work: _Work, *, must: bool) -> bool:
+        """A thread could not be started: let its work wait for another; False when it must not, or there is none."""
+        with self._lock:
+            self._threads.discard(thread)
+            if not must and self._threads:
+                self.waiting.append(work)
+                return True
+            self._queued -= work.is_call
+            work.state = "withdrawn"
+            return False
+
+    def _serve(self, worker: _Worker) -> None:
+        """A worker's life."""
+        work, worker.work = worker.work, None
         try:
-            while (job := self._next()) is not None:
-                job.work()
-                del job
+            while work is not None:
+                if self.begin(work):
+                    work.work()
+                work = None
+                work = self._next(worker)
         finally:
-            with self._ready:
+            with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _next(self) -> _Job | None:
-        """Wait for a call; None when this worker should end."""
-        with self._ready:
-            while not self._queue:
-                if not self._open or not self._await_call():
-                    return None
-            job = self._queue.popleft()
-            job.state = "running"
-            self._running += 1
-            return job
+    def _next(self, worker: _Worker) -> _Work | None:
+        """Wait for work; None when this worker should end."""
+        with self._lock:
+            if self.waiting:
+                return self.waiting.popleft()
+            if not self._open or len(self._threads) > self._most:
+                return None
+            self._idle.append(worker)
+        return self._await_call(worker)
 
-    def _await_call(self) -> bool:
-        """Be idle until there is a call or the backend closes; False when that took too long."""
-        self._idle += 1
-        try:
-            return self._ready.wait(IDLE) or bool(self._queue)
-        finally:
-            self._idle -= 1
+    def _await_call(self, worker: _Worker) -> _Work | None:
+        """Be idle until there is work or the backend closes; None when that took too long."""
+        if not worker.bell.acquire(timeout=IDLE):
+            with self._lock:
+                if worker in self._idle:
+                    self._idle.remove(worker)
+                    return None
+            worker.bell.acquire()  # it was given work in the last moment
+        work, worker.work = worker.work, None
+        return work
 
 
 _default: ThreadBackend | None = None
