@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from atonce._model.errors import MisuseError
 from atonce._runtime.clock import Clock, clock_of
+from atonce._runtime.sigterm import heed as heed_sigterm
 from atonce._runtime.waiting import resolve, wait_for_end
 
 #: The current asyncio task of a loop. Before 3.12 `asyncio.current_task` is Python over this dict.
@@ -47,6 +48,7 @@ class Owner:
     __slots__ = ("children", "clock", "closed", "empty", "is_scope", "pid")
 
     def __init__(self) -> None:
+        heed_sigterm()
         self.children: set[Any] = set()
         self.closed: bool = False
         #: Whether it came from the context, which a child must then not inherit: what a child starts is the child's.
