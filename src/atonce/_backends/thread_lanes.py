@@ -91,13 +91,11 @@ class ThreadLanes:
 
     def _fill(self) -> None:
         self._scheduled = False
-        take, put = self.desk.take, self._queue.append
-        taken = first = None if self._stopping else take()
-        while taken is not None:
-            put(taken)
-            taken = take()
-        if first is None or self._stopping:
+        got = [] if self._stopping else list(iter(self.desk.take, None))
+        if not got or self._stopping:
             return
+        self._queue.extend(got)
+        got.clear()  # the traceback of the input's end keeps this frame
         now = self.desk.clock()
         self._quiet_until = now + QUIET
         if self.desk.timeout is not None:
