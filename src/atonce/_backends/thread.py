@@ -159,14 +159,6 @@ class ThreadBackend:
             self._running += work.is_call
             return True
 
-    def done(self, job: Job) -> None:
-        """A worker has made its call."""
-        with self._lock:
-            self._running -= 1
-            if job.state == "abandoned":
-                self._abandoned -= 1
-            job.state = "done"
-
     def close(self) -> None:
         """End the idle workers and drop what is queued; a worker that is busy ends after its call. Never waits long."""
         with self._lock:
@@ -255,27 +247,33 @@ class ThreadBackend:
             return False
 
     def _serve(self, worker: _Worker) -> None:
-        """A worker's life."""
+        """A worker's life. It is at disposal again before it tells the end of a call, whose owner may have another."""
         work, worker.work = worker.work, None
         try:
             while work is not None:
                 if self.begin(work):
                     work.work()
+                is_idle, following = self._next(worker, work)
+                work.tell()
                 work = None
-                work = self._next(worker)
+                work = self._await_call(worker) if is_idle else following
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _next(self, worker: _Worker) -> _Work | None:
-        """Wait for work; None when this worker should end."""
+    def _next(self, worker: _Worker, done: _Work) -> tuple[bool, _Work | None]:
+        """Whether the worker is idle now that it has `done` that; else its next work, None when it should end."""
         with self._lock:
+            if done.is_call and done.state != "withdrawn":
+                self._running -= 1
+                self._abandoned -= done.state == "abandoned"
+                done.state = "done"
             if self.waiting:
-                return self.waiting.popleft()
+                return False, self.waiting.popleft()
             if not self._open or len(self._threads) > self._most:
-                return None
+                return False, None
             self._idle.append(worker)
-        return self._await_call(worker)
+            return True, None
 
     def _await_call(self, worker: _Worker) -> _Work | None:
         """Be idle until there is work or the backend closes; None when that took too long."""

@@ -22,10 +22,6 @@ class Pool(Protocol):
         """Take a call that has not started out of the queue; one that runs counts as abandoned until it ends."""
         ...
 
-    def done(self, job: Job, /) -> None:
-        """A worker has made its call."""
-        ...
-
 
 class Replies:
     """The way back to one loop: ends that come together are handed over together."""
@@ -59,7 +55,7 @@ class Replies:
 class Job:
     """One call for a worker, and the handle on it."""
 
-    __slots__ = ("args", "backend", "context", "fn", "is_async", "replies", "state", "to", "token")
+    __slots__ = ("args", "backend", "context", "end", "fn", "is_async", "replies", "state", "to", "token")
 
     is_call = True
 
@@ -82,6 +78,7 @@ class Job:
         self.replies: Replies = replies
         self.token: Token = Token()
         self.state: str = "queued"
+        self.end: tuple[bool, Any] | None = None
 
     def cancel(self) -> None:
         """Take it out of the queue; ask it to stop when it runs."""
@@ -95,18 +92,22 @@ class Job:
         self.replies.put(self, False, TaskStopped("the thread backend was closed before this call began"))
 
     def work(self) -> None:
-        """In a worker: make the call and send its end back."""
+        """In a worker: make the call."""
         to = self.to
         if to is not None:
             to.began = to.clock()
         del to
         try:
-            result, ok = self.context.run(self._call), True
+            self.end = True, self.context.run(self._call)
         except BaseException as error:
-            result, ok = error, False
-        self.backend.done(self)
-        self.replies.put(self, ok, result)
-        del result  # its traceback keeps this frame
+            self.end = False, error
+
+    def tell(self) -> None:
+        """In a worker, which may have got its next call by then: send the end back."""
+        if self.end is not None:
+            end, self.end = self.end, None
+            self.replies.put(self, *end)
+            del end  # the traceback of an error keeps this job
 
     def _call(self) -> Any:
         token_var.set(self.token)

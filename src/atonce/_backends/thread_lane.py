@@ -30,6 +30,9 @@ class Run(Protocol):
     def serve(self, lane: Lane, /) -> None:
         """Run items in this thread until there is nothing to do."""
 
+    def tell(self) -> None:
+        """Let the loop fetch the results that are there."""
+
     def replace(self) -> None:
         """A place is free."""
 
@@ -55,6 +58,10 @@ class Lane:
     def work(self) -> None:
         """In a thread: serve until there is nothing to do."""
         self.run.serve(self)
+
+    def tell(self) -> None:
+        """In a thread, which may have got its next work by then: let the loop fetch what is there."""
+        self.run.tell()
 
     def dropped(self) -> None:
         """The backend was closed before a thread was free; it tells the run by itself."""

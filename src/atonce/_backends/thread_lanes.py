@@ -290,6 +290,11 @@ class ThreadLanes:
                 self._not_before = self.desk.clock() + PAUSE
             raise
 
+    def tell(self) -> None:
+        """A lane comes, or has left, before which it holds back its results: the loop is to have what is there."""
+        if self._results:
+            self._announce()
+
     def _announce(self) -> None:
         """Call the loop, which delivers all that is there by then."""
         if not self._announced:
@@ -310,8 +315,7 @@ class ThreadLanes:
         """Run item after item until there is none, or until somebody else needs the thread more."""
         if self._called is lane:
             self._called = None
-        if self._results:
-            self._announce()
+        self.tell()
         queue, results, active, plain = self._queue, self._results, self._active, self._kinds.plain
         clock, fn, waiting = self.desk.clock, self._fn, self._pool.waiting
         context = self.desk.context.copy()
@@ -345,7 +349,7 @@ class ThreadLanes:
                 how = self._kinds.of(value)
             results.append((taken, how, value, began, ended))
             value = None
-            if not queue or ended > self._quiet_until or not self._watched:
+            if ended > self._quiet_until or not self._watched:
                 self._announce()
             if how == "gave" or (waiting and self._gives_way()):
                 return
@@ -366,7 +370,6 @@ class ThreadLanes:
         self._active.pop(id(taken), None)
         now = self.desk.clock()
         self._results.append((taken, "raised", closed_before(), now, now))
-        self._announce()
 
     def _leave(self) -> bool:
         """Give the place back, unless something has come meanwhile."""
@@ -374,9 +377,7 @@ class ThreadLanes:
             if self._queue and not self._halted:
                 return False
             self._serving -= 1
-        if self._results:
-            self._announce()
-        return True
+            return True
 
     def _gives_way(self) -> bool:
         """Whether this lane's thread goes to others that wait for one; the run then queues for another behind them.
