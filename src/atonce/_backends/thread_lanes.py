@@ -141,10 +141,11 @@ class ThreadLanes:
         try:
             while results:
                 taken, how, value, began, ended = results.popleft()
+                index, item = taken
                 if how == "returned":
-                    desk.returned(*taken, value, began, ended)
+                    desk.returned(index, item, value, began, ended)
                 elif how == "raised":
-                    desk.raised(*taken, named(value), began, ended)
+                    desk.raised(index, item, named(value), began, ended)
                 else:
                     self._await(taken, value, began)
         except BaseException:
