@@ -133,25 +133,28 @@ class ThreadLanes:
     def _deliver(self) -> None:
         """Tell the desk all results that there are, and refill."""
         self._announced = False
-        results, desk = self._results, self.desk
         if self._stopping:
             self._drop()
             self._tell_if_over()
             return
         try:
-            while results:
-                taken, how, value, began, ended = results.popleft()
-                index, item = taken
-                if how == "returned":
-                    desk.returned(index, item, value, began, ended)
-                elif how == "raised":
-                    desk.raised(index, item, named(value), began, ended)
-                else:
-                    self._await(taken, value, began)
+            self._tell_results()
         except BaseException:
             self.loop.call_soon(self._deliver)  # the others have not been told yet
             raise
         self._fill()
+
+    def _tell_results(self) -> None:
+        results, desk = self._results, self.desk
+        while results:
+            taken, how, value, began, ended = results.popleft()
+            index, item = taken
+            if how == "returned":
+                desk.returned(index, item, value, began, ended)
+            elif how == "raised":
+                desk.raised(index, item, named(value), began, ended)
+            else:
+                self._await(taken, value, began)
 
     def _await(self, taken: Taken, value: Any, began: float) -> None:
         self._active[id(taken)] = Awaited(self, taken, value, self.desk.context.copy(), began)
@@ -261,10 +264,8 @@ class ThreadLanes:
         while self._results:
             discard(self._results.popleft()[2])
 
-    # -- in any thread --------------------------------------------------------------------------------------------
-
     def _call(self) -> None:
-        """Call one more lane for what is in the queue, unless one is on its way or all places are taken.
+        """From any thread: call one more lane for what is in the queue, unless one is on its way or all places are taken.
 
         In a nested stream, one that waits for a thread and would be the only lane gets a thread at once.
         """
