@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atonce import LoopBackend, ThreadBackend
+from atonce import LoopBackend, ProcessBackend, ThreadBackend
 from atonce.testing import FakeBackend
-from tests.contract.work import Work
+from tests.contract.work import Work, blocks
 
 BACKENDS: dict[str, Callable[[], Any]] = {
     "loop": LoopBackend,
     "thread": ThreadBackend,
+    "process": lambda: ProcessBackend(workers=8, preload=["tests.contract.work"]),
     "fake": FakeBackend,
 }
 
 
 #: (backend, kind of function); a plain function on a backend that runs it on the loop blocks it, and cannot be ended.
 PAIRS = [(name, kind) for name in BACKENDS for kind in ("plain", "async")]
-BLOCKING = [pair for pair in PAIRS if Work(BACKENDS[pair[0]](), is_async=pair[1] == "async").blocks]
+BLOCKING = [(name, kind) for name, kind in PAIRS if blocks(BACKENDS[name](), kind)]
 ENDABLE = [pair for pair in PAIRS if pair not in BLOCKING]
 
 
@@ -36,10 +38,11 @@ def opened(name: str) -> Iterator[Any]:
 
 
 @contextmanager
-def working(name: str, kind: str) -> Iterator[Work]:
+def working(pair: tuple[str, str], folder: Path) -> Iterator[Work]:
     """Work on a backend of its own; whatever still waits in it at the end of the test goes on."""
+    name, kind = pair
     with opened(name) as made:
-        work = Work(made, is_async=kind == "async")
+        work = Work(made, folder, is_async=kind == "async")
         yield work
         work.let_go.set()
 
@@ -52,21 +55,21 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
-def work(request: pytest.FixtureRequest) -> Iterator[Work]:
+def work(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Work]:
     """Each kind of function on each backend."""
-    with working(*request.param) as made:
+    with working(request.param, tmp_path) as made:
         yield made
 
 
 @pytest.fixture(params=ENDABLE, ids="-".join)
-def endable(request: pytest.FixtureRequest) -> Iterator[Work]:
+def endable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Work]:
     """The pairs in which a limit or a stop means something."""
-    with working(*request.param) as made:
+    with working(request.param, tmp_path) as made:
         yield made
 
 
 @pytest.fixture(params=BLOCKING, ids="-".join)
-def blocking(request: pytest.FixtureRequest) -> Iterator[Work]:
+def blocking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Work]:
     """The other pairs."""
-    with working(*request.param) as made:
+    with working(request.param, tmp_path) as made:
         yield made

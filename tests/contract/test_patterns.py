@@ -5,40 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 import atonce
 from atonce import Failed, Ok, Retry, TaskTimeout, stream
-from tests.contract.work import SHORT, Work
-
-variable: ContextVar[str] = ContextVar("variable", default="unset")
+from tests.contract.work import SHORT, Work, fail_at_three, look_at, variable
 
 
 async def taken(view: Any) -> list[Any]:
     return [one async for one in view]
-
-
-def fail_at_three(n: int) -> int:
-    if n == 3:
-        raise ValueError(n)
-    return n
-
-
-class Flaky:
-    """Fails so often for each argument before it succeeds."""
-
-    def __init__(self, failures: int) -> None:
-        self.failures = failures
-        self.calls: dict[Any, int] = {}
-
-    def __call__(self, item: Any = None) -> Any:
-        self.calls[item] = self.calls.get(item, 0) + 1
-        if self.calls[item] <= self.failures:
-            raise ConnectionError(item)
-        return item
 
 
 # -- streams ------------------------------------------------------------------------------------------------------
@@ -57,9 +34,10 @@ async def test_a_stream_loses_nothing_and_gives_nothing_twice(work: Work, ordere
 
 @pytest.mark.parametrize("width", [1, 4])
 async def test_exactly_as_many_items_run_as_may(work: Work, width: int) -> None:
-    fn = work.counted(SHORT / 10)
+    most = 1 if work.blocks else width
+    fn = work.counted(SHORT / 10, together=most)
     await taken(stream(range(20), fn, on=work.backend, max_concurrency=width))
-    assert work.peak == (1 if work.blocks else width)
+    assert work.peak == most
 
 
 async def test_no_more_is_started_ahead_of_the_consumer_than_its_bounds_allow(work: Work) -> None:
@@ -128,19 +106,14 @@ async def test_leaving_early_ends_what_runs_or_gives_it_up_soon(endable: Work) -
 
 
 async def test_items_are_tried_again(work: Work) -> None:
-    got = await taken(stream(range(5), work.of(Flaky(1)), on=work.backend, retry=Retry(2, base_delay=0.0)))
+    got = await taken(stream(range(5), work.flaky(1), on=work.backend, retry=Retry(2, base_delay=0.0)))
     assert got == [Ok(n) for n in range(5)]
     assert {one.attempts for one in got} == {2}
 
 
 async def test_each_item_has_its_own_copy_of_the_consumers_variables(work: Work) -> None:
-    def look(n: int) -> str:
-        seen = variable.get()
-        variable.set("an item's")
-        return seen
-
     variable.set("the consumer's")
-    got = await taken(stream(range(6), work.of(look), on=work.backend, max_concurrency=2).values())
+    got = await taken(stream(range(6), work.of(look_at), on=work.backend, max_concurrency=2).values())
     assert got == ["the consumer's"] * 6
 
 
@@ -180,14 +153,13 @@ async def test_a_race_that_nobody_wins_in_time_is_a_timeout(endable: Work) -> No
 
 
 async def test_retrying_gives_the_value_of_the_attempt_that_succeeded(work: Work) -> None:
-    fn = Flaky(2)
-    assert await atonce.retry_with_backoff(work.of(fn), "x", on=work.backend, base_delay=0.0) == "x"
-    assert fn.calls == {"x": 3}
+    assert await atonce.retry_with_backoff(work.flaky(2), "x", on=work.backend, base_delay=0.0) == "x"
+    assert work.calls == ["x"] * 3
 
 
 async def test_retrying_raises_the_last_failure_with_the_attempts_as_notes(work: Work) -> None:
     with pytest.raises(ConnectionError) as caught:
-        await atonce.retry_with_backoff(work.of(Flaky(9)), "x", on=work.backend, base_delay=0.0)
+        await atonce.retry_with_backoff(work.flaky(9), "x", on=work.backend, base_delay=0.0)
     assert any("3 attempts" in note for note in caught.value.__notes__)
 
 
