@@ -265,7 +265,7 @@ class ThreadLanes:
             discard(self._results.popleft()[2])
 
     def _call(self) -> None:
-        """From any thread: call one more lane for what is in the queue, unless one is on its way or all places are taken.
+        """Call one more lane for what is in the queue, unless one is on its way or all places are taken.
 
         In a nested stream, one that waits for a thread and would be the only lane gets a thread at once.
         """
