@@ -53,11 +53,14 @@ RULES: dict[str, Rule] = {
     "max_bytes": COUNT_OR_NONE,
     "max_concurrency": COUNT_OR_NONE,
     "max_delay": Rule("seconds"),
+    "max_tasks_per_worker": COUNT_OR_NONE,
     "max_threads": COUNT,
+    "memory_limit": COUNT_OR_NONE,
     "per": Rule("seconds"),
     "per_host": COUNT_OR_NONE,
     "rate": RATE,
     "retry": RETRY,
+    "workers": COUNT_OR_NONE,
     "timeout": TASK_LIMIT,
 }
 
@@ -91,6 +94,7 @@ OTHERS = {
     ),
     *(
         "id",
+        "initializer",
         "items",
         "json",
         "kwargs",
@@ -98,6 +102,7 @@ OTHERS = {
         "name",
         "ok",
         "on",
+        "preload",
         "on_timeout",
         "ordered",
         "jitter",

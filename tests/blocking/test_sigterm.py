@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import uuid
+from unittest.mock import patch
 
 import psutil
 import pytest
@@ -92,18 +95,18 @@ ENDS: dict[str, str] = {
 
 def terminate(program: str, **how: int) -> Ended:
     """Send SIGTERM to the program, and see that nothing of it is left."""
-    before = {process.pid for process in psutil.process_iter()}
-    ended = interrupt(program, says="ready", how=signal.SIGTERM, **how)
-    left = [process for process in psutil.process_iter() if process.pid not in before]
-    assert not [process for process in left if "atonce._backends.forkserver" in " ".join(_cmdline(process))]
+    mark = uuid.uuid4().hex
+    with patch.dict(os.environ, ATONCE_TEST_MARK=mark):
+        ended = interrupt(program, says="ready", how=signal.SIGTERM, **how)
+    assert not [process for process in psutil.process_iter() if _mark(process) == mark]
     return ended
 
 
-def _cmdline(process: psutil.Process) -> list[str]:
+def _mark(process: psutil.Process) -> str | None:
     try:
-        return list(process.cmdline())
+        return process.environ().get("ATONCE_TEST_MARK")
     except psutil.Error:
-        return []
+        return None
 
 
 @pytest.mark.parametrize("program", ENDS.values(), ids=ENDS)

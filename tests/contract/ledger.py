@@ -59,11 +59,18 @@ class Ledger:
         finally:
             os.close(fd)
 
+    def write(self, item: Any) -> None:
+        """Write down one call, at once."""
+        fd = os.open(self.folder / "calls", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            os.write(fd, f"{item!r}\n".encode())
+        finally:
+            os.close(fd)
+
     def note(self, item: Any) -> int:
         """Write down one call; gives how many there were with the same item, this one included."""
         with self._locked():
-            with (self.folder / "calls").open("a") as file:
-                file.write(f"{item!r}\n")
+            self.write(item)
             return self.calls.count(item)
 
     @property

@@ -41,10 +41,10 @@ def backend_for(on: On, is_async: bool) -> Backend:
         if make is None:
             raise ValueError(f"on is {_CHOICE}; got {shown(on)}")
         return make()
-    if hasattr(on, "capabilities") and hasattr(on, "start") and hasattr(on, "lanes"):
-        return on
     if isinstance(on, Executor):
         from atonce._backends.executor import ExecutorBackend
 
         return ExecutorBackend(on)
+    if hasattr(on, "capabilities") and hasattr(on, "start") and hasattr(on, "lanes"):
+        return on
     raise TypeError(f"on is {_CHOICE}; got {shown(on)}")

@@ -62,11 +62,15 @@ class Running(Protocol):
 
 
 @runtime_checkable
-class Looked(Running, Protocol):
-    """A call of which the start is not told when it happens: whoever must know looks."""
+class Remote(Running, Protocol):
+    """A call in another process, which `cancel` kills."""
 
     def look(self) -> float | None:
-        """When it began, None when it waits."""
+        """When it began, None when it waits; nobody is told when that happens."""
+        ...
+
+    def ask(self, grace: float) -> None:
+        """Ask it to end, and kill it after `grace` seconds; at once where it has never asked whether it should end."""
         ...
 
 

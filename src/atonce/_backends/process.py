@@ -13,7 +13,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Self
 
-from atonce._backends import wire
+from atonce._backends import pickling
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.process_handle import Handle
 from atonce._backends.process_lanes import ProcessLanes
@@ -151,6 +151,8 @@ class ProcessBackend:
             self._open = False
             idle, self._idle = self._idle, []
             self._count -= len(idle)
+        for station in tuple(self._stations.values()):
+            station.is_closing = True
         for worker in idle:
             worker.close()
         if self._pid == os.getpid():
@@ -300,8 +302,8 @@ class ProcessBackend:
 
 def _dumped(initializer: Callable[[], object]) -> bytes:
     try:
-        return wire.dump(initializer)
-    except wire.CannotTravel as error:
+        return pickling.dump(initializer)
+    except pickling.CannotTravel as error:
         raise NotSerializable(f"initializer cannot be sent to a process: {error}") from error
 
 

@@ -26,6 +26,7 @@ class Workers(Protocol):
     """Where a feeder gets workers from: the station of its loop."""
 
     loop: asyncio.AbstractEventLoop
+    is_closing: bool
 
     def acquire(self, feeder: Feeder) -> Handle | None:
         """A worker for `feeder`, or None: then its `serve` is called when there may be one."""
@@ -283,6 +284,8 @@ class Feeder:
     def _why(self, worker: Handle, entry: Any, ending: tuple[int, int]) -> BaseException:
         if self.key(entry) in self.stopped:
             return asyncio.CancelledError()
+        if self.station.is_closing:
+            return TaskStopped("the process backend was closed while this call ran")
         if worker.failure is not None:
             return worker.failure
         return lost("that ran this call" if worker.ready else "that was to run this call", ending)
@@ -335,11 +338,12 @@ class TaskFeeder(Feeder):
 class Job:
     """One spawned call, and the handle on it; its frame is kept until it ends, since it may have to be sent again."""
 
-    __slots__ = ("_feeder", "_to", "frame")
+    __slots__ = ("_feeder", "_kill", "_to", "frame")
 
     def __init__(self, feeder: TaskFeeder, frame: Any, to: Receiver) -> None:
         self._feeder: TaskFeeder = feeder
         self._to: Receiver | None = to
+        self._kill: asyncio.TimerHandle | None = None
         self.frame: Any = frame
 
     def ended(self) -> Receiver:
@@ -347,6 +351,8 @@ class Job:
         to, self._to = self._to, None
         assert to is not None
         self.frame = b""
+        if self._kill is not None:
+            self._kill.cancel()
         self._feeder.stopped.discard(self)
         return to
 
@@ -358,6 +364,15 @@ class Job:
             feeder.station.drain(worker)
         if self._to is not None and self not in feeder.stopped and feeder.end(self._worker(), self):
             feeder.fail(self, asyncio.CancelledError())
+
+    def ask(self, grace: float) -> None:
+        """As `cancel`, after `grace` seconds where the call has ever looked whether it should end."""
+        worker = self._worker()
+        if worker is not None and worker.outstanding[0] is self and worker.looks():
+            worker.ask()
+            self._kill = self._feeder.station.loop.call_later(grace, self.cancel)
+        else:
+            self.cancel()
 
     def _worker(self) -> Handle | None:
         feeder = self._feeder

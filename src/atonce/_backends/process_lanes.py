@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from atonce._backends import wire
+from atonce._backends import pickling, wire
 from atonce._backends.contract import Desk
 from atonce._backends.process_feed import HEAVY, Feeder, Workers
 from atonce._backends.process_handle import Handle
@@ -63,7 +63,7 @@ class ProcessLanes(Feeder):
         items = [item for _, item in entries]
         if all(type(one) in _NUMBERS or (type(one) in _TEXTS and len(one) < _SHORT) for one in items):
             if items:
-                frames.append(wire.frame(wire.ITEMS, wire.dump_list(items), []))
+                frames.append(wire.frame(wire.ITEMS, pickling.dump_list(items), []))
             return entries, False
         sent: list[Any] = []
         heavy = False
@@ -80,7 +80,7 @@ class ProcessLanes(Feeder):
 
     def told(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
         """The common answer is told here, all others by `settle`: this is the path of every item."""
-        take, returned, loads = worker.outstanding.popleft, self.desk.returned, wire.loads
+        take, returned, loads = worker.outstanding.popleft, self.desk.returned, pickling.loads
         for reply in replies:
             kind, began, ended, data, buffers = reply
             worker.runs += 1
@@ -102,7 +102,7 @@ class ProcessLanes(Feeder):
         kind, began, ended, data, buffers = reply
         if kind == wire.VALUE:
             try:
-                value = wire.loads(data, buffers=buffers)
+                value = pickling.loads(data, buffers=buffers)
             except BaseException:
                 self.desk.raised(index, item, _unloadable(data, buffers), began, ended)
             else:

@@ -46,6 +46,8 @@ class Station:
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self.loop = loop
         self.tasks = TaskFeeder(self, most)
+        #: The backend is being closed: what its workers are on ends for that reason.
+        self.is_closing = False
         self._pool = pool
         self._waiting: deque[Feeder] = deque()
         self._busy: set[Handle] = set()
@@ -141,7 +143,7 @@ class Station:
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-        for worker in (*self._busy, *self._free, *self._dying):
+        for worker in {*self._busy, *self._free, *self._dying}:
             self._ended(worker)
         for feeder in feeders:
             feeder.refuse()

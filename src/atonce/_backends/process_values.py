@@ -10,7 +10,7 @@ from contextvars import Context, ContextVar
 from types import ModuleType
 from typing import Any
 
-from atonce._backends import wire
+from atonce._backends import pickling, wire
 from atonce._backends.forkserver import EXITED, NOT_STARTED
 from atonce._model.call import fn_name
 from atonce._model.errors import NotSerializable, RemoteError, WorkerLost
@@ -24,8 +24,8 @@ def call_frame(fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, co
     """The frame of a call by itself; raises `NotSerializable` in the caller."""
     buffers: list[Any] = []
     try:
-        data = wire.dump((fn, args, is_async, variables_of(context)), buffers)
-    except wire.CannotTravel as error:
+        data = pickling.dump((fn, args, is_async, variables_of(context)), buffers)
+    except pickling.CannotTravel as error:
         raise _refused(fn, args) from error.__cause__ or error
     return wire.frame(wire.CALL, data, buffers)
 
@@ -34,21 +34,21 @@ def function_frame(fn: Callable[..., Any], is_async: bool, context: Context) -> 
     """The frame that gives a worker the function of a stream."""
     buffers: list[Any] = []
     try:
-        data = wire.dump((fn, is_async, variables_of(context)), buffers)
-    except wire.CannotTravel as error:
+        data = pickling.dump((fn, is_async, variables_of(context)), buffers)
+    except pickling.CannotTravel as error:
         raise _refused(fn, ()) from error.__cause__ or error
     return wire.frame(wire.FUNCTION, data, buffers)
 
 
 def item_frame(item: Any) -> Any:
     """The frame of one item of a stream."""
-    if type(item) in wire.PLAIN:
-        data = wire.dump(item)
+    if type(item) in pickling.PLAIN:
+        data = pickling.dump(item)
         return _head(wire.ITEM, 0, len(data)) + data
     buffers: list[Any] = []
     try:
-        data = wire.dump(item, buffers)
-    except wire.CannotTravel as error:
+        data = pickling.dump(item, buffers)
+    except pickling.CannotTravel as error:
         raise NotSerializable(
             f"the item cannot be sent to a process: {error}; {_INSTEAD}"
         ) from error.__cause__
@@ -59,8 +59,8 @@ def _refused(fn: Callable[..., Any], args: tuple[Any, ...]) -> NotSerializable:
     """Say which of function and arguments cannot travel."""
     for what, value in [("function", fn), *((f"argument {place}", arg) for place, arg in enumerate(args, 1))]:
         try:
-            wire.dump_whole(value)
-        except wire.CannotTravel as error:
+            pickling.dump_whole(value)
+        except pickling.CannotTravel as error:
             return NotSerializable(
                 f"the {what} of {fn_name(fn)} cannot be sent to a process: {error}; {_INSTEAD}"
             )
@@ -75,9 +75,9 @@ def error_of(kind: int, data: Any) -> BaseException:
     if kind == wire.ERROR or kind == wire.UNREADY:
         return _raised(data)
     if kind == wire.UNDUMPABLE:
-        reason = wire.load(data)
+        reason = pickling.load(data)
         return NotSerializable(f"the work was done, but its result cannot be sent back: {reason}; {_INSTEAD}")
-    what, reason, text = wire.load(data)
+    what, reason, text = pickling.load(data)
     error = NotSerializable(
         f"the {what} could not be loaded in the worker process: {reason}; what it needs must be importable there too"
     )
@@ -86,7 +86,7 @@ def error_of(kind: int, data: Any) -> BaseException:
 
 
 def _raised(data: Any) -> BaseException:
-    name, message, text, error = wire.load_error(data)
+    name, message, text, error = pickling.load_error(data)
     if error is None:
         error = RemoteError(message, type_name=name, traceback_text=text)
     annotate(error, f"atonce: in the worker process:\n{text}")
@@ -96,10 +96,10 @@ def _raised(data: Any) -> BaseException:
 def value_of(data: Any, buffers: list[Any] | None) -> Any:
     """The value of a reply; raises `NotSerializable` where it cannot be made here."""
     try:
-        return wire.load(data, buffers)
+        return pickling.load(data, buffers)
     except BaseException as error:
         raise NotSerializable(
-            f"the work was done, but its result cannot be loaded here: {wire.one_line(error)}; {_INSTEAD}"
+            f"the work was done, but its result cannot be loaded here: {pickling.one_line(error)}; {_INSTEAD}"
         ) from error
 
 
@@ -130,8 +130,8 @@ def variables_of(context: Context) -> list[tuple[str, str, bytes]]:
             continue
         place = _places.get(variable) or _find(variable)
         if place is not None:
-            with suppress(wire.CannotTravel):
-                found.append((*place, wire.dump(value)))
+            with suppress(pickling.CannotTravel):
+                found.append((*place, pickling.dump(value)))
     return found
 
 

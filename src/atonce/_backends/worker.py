@@ -17,8 +17,9 @@ from pickle import dumps
 from time import monotonic
 from typing import Any, NoReturn
 
-from atonce._backends import wire
-from atonce._backends.wire import CALL_HEAD, PLAIN, CannotTravel, Reader, joined, write_all
+from atonce._backends import pickling, wire
+from atonce._backends.pickling import PLAIN, CannotTravel
+from atonce._backends.wire import CALL_HEAD, Reader, joined, write_all
 
 #: Calls that were shorter than this, in seconds, are let in several at once.
 SHORT = 20e-6
@@ -96,7 +97,7 @@ class Worker:
     def _learned(self, data: Any, buffers: list[Any]) -> Function | BaseException:
         """The function of a stream, for all items that follow, or why it cannot be had here."""
         try:
-            fn, is_async, variables = wire.load(data, buffers)
+            fn, is_async, variables = pickling.load(data, buffers)
             return Function(fn, is_async, self._context(variables))
         except BaseException as error:
             return error
@@ -133,7 +134,7 @@ class Worker:
         """One call whose arguments must be loaded first."""
         began = self._begin()
         try:
-            value = wire.load(data, buffers)
+            value = pickling.load(data, buffers)
             if kind == wire.CALL:
                 fn, args, is_async, variables = value
                 function: Function | BaseException | None = Function(fn, is_async, self._context(variables))
@@ -155,7 +156,7 @@ class Worker:
             if type(value) not in PLAIN and (function.is_async or isinstance(value, Coroutine)):
                 value = function.context.copy().run(_awaited, value)
         except BaseException as error:
-            self._reply(wire.ERROR, wire.dump_error(error), [], began, monotonic())
+            self._reply(wire.ERROR, pickling.dump_error(error), [], began, monotonic())
         else:
             ended = monotonic()
             self._grab = AT_ONCE if ended - began < SHORT else 1
@@ -169,17 +170,17 @@ class Worker:
     def _reply_value(self, value: Any, began: float, ended: float) -> None:
         buffers: list[Any] = []
         try:
-            data = wire.dump(value, buffers)
-            if not wire.loads_anywhere(data):
+            data = pickling.dump(value, buffers)
+            if not pickling.loads_anywhere(data):
                 data = _checked(value, data, buffers)
         except BaseException as error:
-            reason = str(error) if isinstance(error, CannotTravel) else wire.one_line(error)
+            reason = str(error) if isinstance(error, CannotTravel) else pickling.one_line(error)
             self._reply(wire.UNDUMPABLE, dumps(reason, 5), [], began, ended)
         else:
             self._reply(wire.VALUE, data, buffers, began, ended)
 
     def _reply_unloadable(self, what: str, error: BaseException, began: float) -> None:
-        reason = pickle.dumps((what, wire.one_line(error), wire.traceback_of(error)), 5)
+        reason = pickle.dumps((what, pickling.one_line(error), pickling.traceback_of(error)), 5)
         self._reply(wire.UNLOADABLE, reason, [], began, monotonic())
 
     def _reply(self, kind: int, data: bytes, buffers: list[Any], began: float, ended: float) -> None:
@@ -199,7 +200,7 @@ class Worker:
                 fn = pickle.loads(initializer)
                 fn()
         except BaseException as error:
-            self._reply(wire.UNREADY, wire.dump_error(error), [], 0.0, 0.0)
+            self._reply(wire.UNREADY, pickling.dump_error(error), [], 0.0, 0.0)
             return False
         self._reply(wire.READY, b"", [], 0.0, 0.0)
         return True
@@ -208,15 +209,15 @@ class Worker:
 def _checked(value: Any, data: bytes, buffers: list[Any]) -> bytes:
     """Load a result here first: what cannot be loaded must harm nobody but its own call."""
     try:
-        wire.load(data, list(buffers))
+        pickling.load(data, list(buffers))
     except Exception:
         buffers.clear()
-        data = wire.dump_whole(value)
+        data = pickling.dump_whole(value)
         try:
-            wire.load(data)
+            pickling.load(data)
         except Exception as error:
             raise CannotTravel(
-                f"a {type(value).__name__}: loading it again raises {wire.one_line(error)}"
+                f"a {type(value).__name__}: loading it again raises {pickling.one_line(error)}"
             ) from error
     return data
 

@@ -31,8 +31,9 @@ def cancelled() -> bool:
     """Whether the task that this code runs in was asked to stop (by a timeout, a stop, or its owner's end).
 
     Call it now and then in a long plain function that runs in a thread, and return when it is True: a thread cannot be
-    ended from outside, and one that does not look is abandoned. Outside a task, and on the loop, where a cancel
-    arrives as `CancelledError`, it is False.
+    ended from outside, and one that does not look is abandoned. In a process a function that looks gets the grace of
+    `shutdown`; a timeout kills it all the same. Outside a task, and on the loop, where a cancel arrives as
+    `CancelledError`, it is False.
 
     >>> cancelled()
     False

@@ -103,7 +103,7 @@ async def shutdown(task: Task[T], grace: float = 5.0) -> Outcome[T] | None:
 
     `grace` seconds are given to what does not end at once; `grace=0` kills without waiting. What cannot be ended (a
     function in a thread, a coroutine that swallows every cancel) is given up after the grace: `Failed(TaskStopped)`
-    with `.abandoned`.
+    with `.abandoned`. A function in a process is killed: after the grace if it looks at `cancelled()`, else at once.
 
     **Fails**: never for what the task did. **Cancelled**: the task is ended all the same, then the cancel goes on.
     Elixir: `Task.shutdown/2`.
@@ -168,7 +168,7 @@ async def stop_all(tasks: list[Task[Any]]) -> None:
 async def end_all(tasks: list[Task[Any]], grace: float | None) -> asyncio.CancelledError | None:
     """Stop tasks, wait until they are over, abandon those that are not in time; gives a cancel that came meanwhile."""
     for task in tasks:
-        task.end(TaskStopped(f"{task} was stopped"), None)
+        task.end(TaskStopped(f"{task} was stopped"), None, grace or 0.0)
     for _ in range(
         max((task.backend.capabilities.turns for task in tasks), default=0) + 1 if grace == 0 else 0
     ):

@@ -31,6 +31,11 @@ class Bell(Protocol):
         """There may be a result."""
 
 
+def _always() -> bool:
+    """An item that rested and that lanes then hold takes the room that it had."""
+    return True
+
+
 class StreamRun:
     """A window, a feed and lanes, from the first pull to the last thing over.
 
@@ -47,7 +52,10 @@ class StreamRun:
         self.context = context
         self.current: object = None
         self.window: Window[Any] = Window(spec.bound, spec.buffer, spec.ordered)
-        self.waiting = self.hungry = self.asked = self.closing = False
+        self.waiting: bool = False
+        self.hungry: bool = False
+        self.asked: bool = False
+        self.closing: bool = False
         self.first_failure: Failed | None = None
         self.input_error: BaseException | None = None
         self.failed: int = 0
@@ -57,8 +65,7 @@ class StreamRun:
         self._owner = owner
         self._input_over = False
         self._pacer = Pacer(spec.rate) if spec.rate else None
-        self._holds = spec.backend.capabilities.holds and self._pacer is None
-        self._may_start = self.window.may_start_ahead if self._holds else self.window.may_start
+        self._may_start, self._may_resume = self._rules()
         self._pace_timer: asyncio.TimerHandle | None = None
         self._deadlines: Deadlines[Any] | None = Deadlines(spec.timeout) if spec.timeout else None
         self._ring_timer: asyncio.TimerHandle | None = None
@@ -81,6 +88,13 @@ class StreamRun:
         if telemetry.handlers:
             telemetry.emit("stream.start", {"time": self.clock()}, {"name": spec.name})
         self.lanes.wake()
+
+    def _rules(self) -> tuple[Callable[[], bool], Callable[[], bool]]:
+        """When an item may be handed out, and one that rested; what is paced is never held before its start."""
+        window = self.window
+        if self.spec.backend.capabilities.holds and self._pacer is None:
+            return window.may_start_ahead, _always
+        return window.may_start, window.may_resume
 
     # -- the desk: what lanes call ------------------------------------------------------------------------------
 
@@ -114,10 +128,6 @@ class StreamRun:
         if self._again:
             return self._may_resume()
         return not self._input_over and self._may_start()
-
-    def _may_resume(self) -> bool:
-        """Whether an item that rested may be tried again; one that lanes hold takes the room that it had."""
-        return self._holds or self.window.may_resume()
 
     def returned(self, index: int, item: Any, value: Any, began: float, ended: float) -> None:
         attempts = 1 if self._attempts is None else 1 + self._attempts.closed(index).count

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-from atonce._backends.contract import Looked, Running
+from atonce._backends.contract import Remote, Running
 from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import make_failed, make_ok
@@ -137,9 +137,12 @@ class Task(Ending[T_co]):
 
     def patience(self, grace: float | None) -> float:
         """How long to wait for its end: `grace`, else the backend's patience, else an owner's grace."""
+        capabilities = self.backend.capabilities
+        if capabilities.stops == "killed":
+            return GRACE + (grace or 0.0)  # its end is certain, and takes a moment
         if grace is not None:
             return grace
-        patience = self.backend.capabilities.patience
+        patience = capabilities.patience
         return GRACE if patience is None else patience
 
     def __repr__(self) -> str:
@@ -172,8 +175,10 @@ class Task(Ending[T_co]):
                 self.end, TaskStopped(f"{self} was stopped"), self.backend.capabilities.patience
             )
 
-    def end(self, why: TaskTimeout | TaskStopped, patience: float | None) -> None:
+    def end(self, why: TaskTimeout | TaskStopped, patience: float | None, grace: float = 0.0) -> None:
         """Ask it to end because of `why`; after `patience` seconds (None: without limit) it is abandoned.
+
+        What would be killed at once, and has shown that it looks, gets `grace` seconds to end by itself.
 
         One that is in its first, eager step has no handle yet: it is ended when that step is done.
         """
@@ -189,7 +194,10 @@ class Task(Ending[T_co]):
             self._settle(make_failed(self._why, None, None, 1, 0.0))
             self._over()
             return
-        self._running.cancel()
+        if grace and isinstance(self._running, Remote):
+            self._running.ask(grace)
+        else:
+            self._running.cancel()
         if patience is not None and not self._done:
             self.loop.call_later(patience, self.abandon)
 
@@ -224,7 +232,7 @@ class Task(Ending[T_co]):
 
     def _force(self) -> None:
         if not self._done and self._why is not None:
-            self._why.abandoned = True
+            self._why.abandoned = self.backend.capabilities.stops != "killed"
             self._settle(make_failed(self._why, None, None, 1, self._elapsed()))
             if not self.backend.capabilities.ends:
                 self._over()
@@ -319,7 +327,7 @@ class Task(Ending[T_co]):
         """Set the timer of its time limit, which counts from its start and not from its place in a queue."""
         assert self._timeout is not None
         # Just handed over, it has not begun before now; to ask what kind it is would cost more than to start it.
-        if self._timer is not None and self.began is None and isinstance(self._running, Looked):
+        if self._timer is not None and self.began is None and isinstance(self._running, Remote):
             self.began = self._running.look()
         began = self.began
         now = self.clock()
