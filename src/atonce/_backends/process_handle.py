@@ -97,7 +97,7 @@ class Handle:
         self.knows: Any = None
         self.dying = False
         #: Whether it has closed its end of the pipe: there will be no further reply.
-        self.silent = False
+        self.silent: bool = False
         #: Its first unanswered call takes long: it gets no more until that is answered.
         self.slow = False
         #: Whether its initializer is done, or what it raised; how many calls it has answered.
@@ -111,13 +111,16 @@ class Handle:
         self._large: _Large | None = None
         self._scratch = wire.Scratch()
         self._unsent: deque[memoryview] = deque()
+        self.calls: int
+        self.replies: int
+        self.end: int
         self._calls_there, self.calls = os.pipe()
         self.replies, self._replies_there = os.pipe()
         self._tokens_in, self._tokens = socket.socketpair()
         self.end, self._end_there = os.pipe()
         self._page_there = _shared_file()
         self._map = mmap.mmap(self._page_there, wire.PAGE)
-        self.page = memoryview(self._map).cast("Q")
+        self.page: memoryview[int] = memoryview(self._map).cast("Q")
         self._times = self.page.cast("B").cast("d")
         for fd in (self.calls, self.replies, self.end):
             os.set_blocking(fd, False)

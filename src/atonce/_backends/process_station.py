@@ -45,9 +45,9 @@ class Station:
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self.loop = loop
-        self.tasks = TaskFeeder(self, most)
+        self.tasks: TaskFeeder = TaskFeeder(self, most)
         #: The backend is being closed: what its workers are on ends for that reason.
-        self.is_closing = False
+        self.is_closing: bool = False
         self._pool = pool
         self._waiting: deque[Feeder] = deque()
         self._busy: set[Handle] = set()

@@ -86,7 +86,7 @@ class Awaited:
         self.taken: Taken = taken
         self.began: float | None = began
         self.asked: bool = False
-        self.task = start_awaiting(run.loop, value, context)
+        self.task: asyncio.Task[Any] = start_awaiting(run.loop, value, context)
         self.task.add_done_callback(self._ended)
 
     def ask(self) -> None:

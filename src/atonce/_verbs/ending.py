@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
-from atonce._backends.contract import Backend, Running
+from atonce._backends.contract import Backend, Remote, Running
 from atonce._model.call import fn_name
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import Failed, Outcome, make_ok
@@ -109,6 +109,12 @@ class Ending(Generic[T_co]):
     def name(self) -> str:
         """The name given to `spawn`, else the function's."""
         return self._name or fn_name(self.fn)
+
+    def looked(self) -> float | None:
+        """When it began, where nobody was told that: whoever runs it is asked."""
+        if isinstance(self._running, Remote):
+            self.began = self._running.look()
+        return self.began
 
     def done(self) -> bool:
         """Whether it has ended."""

@@ -72,17 +72,16 @@ class StreamRun:
         self._attempts = Attempts(spec.retry, self.loop, self._resume, self._cut) if spec.retry else None
         self._again: deque[tuple[int, Any]] = deque()
         self._over_waiters: list[asyncio.Future[None]] = []
+        self._ahead: list[Any] = []
         self._over = False
         owner.adopt(self)
         try:
-            self.feed: Feed = feed_of(
-                spec.items, self.refill, self.window.pull_limit(), context, inline=is_virtual(self.loop)
-            )
+            limit, inline = self.window.pull_limit(), is_virtual(self.loop)
+            self.feed: Feed = feed_of(spec.items, self.refill, limit, context, inline=inline)
         except BaseException:
             owner.release(self)
             raise
         self.feeding: bool = not isinstance(self.feed, InstantFeed)
-        self._ahead: list[Any] = []
         self._next = self.feed.next if self._pacer is None else self._next_in_pace
         self.lanes: Lanes = spec.backend.lanes(self, spec.bound, self._lanes_over)
         if telemetry.handlers:

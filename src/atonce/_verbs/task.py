@@ -327,9 +327,7 @@ class Task(Ending[T_co]):
         """Set the timer of its time limit, which counts from its start and not from its place in a queue."""
         assert self._timeout is not None
         # Just handed over, it has not begun before now; to ask what kind it is would cost more than to start it.
-        if self._timer is not None and self.began is None and isinstance(self._running, Remote):
-            self.began = self._running.look()
-        began = self.began
+        began = self.looked() if self._timer is not None and self.began is None else self.began
         now = self.clock()
         due = (now if began is None else began) + self._timeout
         if due <= now:
