@@ -170,7 +170,11 @@ def dump_error(error: BaseException) -> bytes:
     whole = _checked(error, _Pickler)
     if whole is None:
         _strip(error)
-        whole = _checked(error, _Pickler) or _checked(error, _TakingApart)
+        whole = (
+            _checked(error, _Pickler)
+            or _checked(error, _TakingApart)
+            or _checked(_flattened(error), _TakingApart)
+        )
     return pickle.dumps((*told, whole), 5)
 
 
@@ -216,6 +220,23 @@ def _strip(error: BaseException) -> None:
         for name, part in list(vars(error).items()):
             if not _can_travel(part):
                 delattr(error, name)
+
+
+def _flattened(error: BaseException) -> BaseException:
+    """A group of groups too deep to be pickled (Python 3.12 has a fixed limit) as one group of all its members."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    members: list[BaseException] = []
+    inside: list[BaseException] = [error]
+    while inside:
+        one = inside.pop()
+        if isinstance(one, BaseExceptionGroup):
+            inside.extend(reversed(one.exceptions))
+        else:
+            members.append(one)
+    flat = error.derive(members)
+    flat.add_note("atonce: its groups were nested too deeply to travel; their members are all here")
+    return flat
 
 
 def _has_plain_reduce(kind: type[BaseException]) -> bool:
