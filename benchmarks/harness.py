@@ -20,7 +20,7 @@ from typing import Any
 
 #: Name of the contender that all ratios are about, unless a section names another.
 SUBJECT = "atonce"
-PEERS = ("streamable", "aiometer", "aiostream", "anyio", "aiohttp")
+PEERS = ("streamable", "aiometer", "aiostream", "anyio", "aiohttp", "joblib", "loky", "mpire", "pebble")
 
 
 class Absent(Exception):

@@ -23,6 +23,7 @@ TOPICS: dict[str, list[str]] = {
     "memory": [],
     "blocking": [],
     "threads": [],
+    "processes": [],
     "import_time": [],
     "fetch": [],
 }

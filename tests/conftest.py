@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -101,6 +102,14 @@ def _fail_for_errors_in_garbage() -> None:
     _fail_for(seen.reports)
 
 
+def _close_default_processes() -> None:
+    """The process backend of the interpreter lasts as long as that; in a test it lasts as long as the test."""
+    module = sys.modules.get("atonce._backends.process")
+    if module is not None and module._default is not None:
+        module._default.close()
+        module._default = None
+
+
 @pytest.fixture(autouse=True)
 def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
     """Fail a test that leaves something behind or causes an error that can only be reported."""
@@ -108,6 +117,7 @@ def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
     before = census()
     with watching() as seen:
         yield seen
+        _close_default_processes()
         has_failed = request.session.testsfailed > failed_before  # its traceback may then keep files open
         left = leftovers(before, PATIENCE / 10 if has_failed else PATIENCE)
     _fail_for(left + seen.reports)
