@@ -42,6 +42,7 @@ class Ledger:
     """Who ran, how often, and how many at once; every copy of it writes in the same files."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.let_go = Flag(folder / "let_go")
         self.asked = Flag(folder / "asked")
