@@ -1,17 +1,18 @@
-"""Who gives calls to workers, and hears of their ends: first, the tasks that were spawned."""
+"""Who gives calls to workers, and hears of their ends."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from atonce._backends import wire
-from atonce._backends.contract import Receiver
+from atonce._backends.forkserver import NOT_STARTED
 from atonce._backends.process_handle import Handle
-from atonce._backends.process_values import error_of, lost, value_of
-from atonce._model.errors import NotSerializable, TaskStopped
+from atonce._backends.process_values import check_kind, error_of, lost
+from atonce._model.errors import TaskStopped
 
 #: Seconds of work that a worker is given at once, beside the call that it is on.
 AHEAD = 0.0015
@@ -20,6 +21,8 @@ MOST_CALLS = 128
 HEAVY = 16_384
 #: Seconds after which calls that wait behind another one in a worker are given to others.
 PATIENCE = 0.01
+#: So many workers may die before they begin a call, until it is taken for the reason.
+TRIES = 3
 
 
 class Workers(Protocol):
@@ -71,6 +74,8 @@ class Feeder:
         self.back: deque[Any] = deque()
         #: Keys of what is to end: its worker is killed when it comes to it.
         self.stopped: set[Any] = set()
+        #: How many workers died before they began a call, by its key.
+        self.deaths: dict[Any, int] = {}
         #: It gives no further calls.
         self.stopping = False
         #: Gives the next entry that was not given before; None when there is none now.
@@ -151,6 +156,7 @@ class Feeder:
             if sent and not outstanding:
                 frames.insert(0, wire.NO_TOKEN)
                 tokens -= 1
+                worker.since = monotonic()
             outstanding.extend(sent)
             if heavy:
                 worker.heavy = worker.runs + len(outstanding)
@@ -166,8 +172,12 @@ class Feeder:
         if not worker.ready:
             self._greeted(worker, replies)
         if replies:
-            self.told(worker, replies)
+            unasked = replies[len(worker.outstanding) :]
+            self.told(worker, replies[: len(worker.outstanding)] if unasked else replies)
+            if unasked:
+                raise wire.Garbled("it sent back more replies than it had calls")
             worker.slow = False
+            worker.since = replies[-1][2]
             self._learn((replies[-1][2] - replies[0][1]) / len(replies))
         if not worker.dying:
             self._go_on(worker)
@@ -175,13 +185,17 @@ class Feeder:
     def told(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
         """Take the calls that were answered off a worker's list, and tell their ends."""
         for reply in replies:
+            check_kind(reply[0])
             worker.runs += 1
             self.settle(worker.outstanding.popleft(), reply)
 
     def _greeted(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
         """The first reply of a worker says whether its initializer went well."""
         kind, _, _, data, _ = replies.pop(0)
+        if kind not in (wire.READY, wire.UNREADY):
+            raise wire.Garbled("it did not begin with a greeting")
         worker.ready = kind == wire.READY
+        worker.since = monotonic()
         if not worker.ready:
             worker.failure = error_of(kind, data)
 
@@ -268,7 +282,7 @@ class Feeder:
         self.workers.discard(worker)
         self.dying.discard(worker)
         waiting = worker.outstanding
-        if waiting and (worker.current() is not None or not worker.ready):
+        if waiting and self._is_lost(worker, ending):
             entry = waiting.popleft()
             self.fail(entry, self._why(worker, entry, ending))
         again = [entry for entry in waiting if not self.stopped or self.key(entry) not in self.stopped]
@@ -281,6 +295,14 @@ class Feeder:
             self.serve()
         self.over()
 
+    def _is_lost(self, worker: Handle, ending: tuple[int, int]) -> bool:
+        """Whether a dead worker's first call ends with it: it had begun, or several died before it."""
+        if worker.current() is not None or ending[0] == NOT_STARTED:
+            return True
+        key = self.key(worker.outstanding[0])
+        self.deaths[key] = self.deaths.get(key, 0) + 1
+        return self.deaths[key] >= TRIES or (worker.failure is not None and not worker.ready)
+
     def _why(self, worker: Handle, entry: Any, ending: tuple[int, int]) -> BaseException:
         if self.key(entry) in self.stopped:
             return asyncio.CancelledError()
@@ -289,96 +311,3 @@ class Feeder:
         if worker.failure is not None:
             return worker.failure
         return lost("that ran this call" if worker.ready else "that was to run this call", ending)
-
-
-class TaskFeeder(Feeder):
-    """The tasks that were spawned on one loop: each call by itself, first come, first served."""
-
-    def submit(self, frame: Any, to: Receiver) -> Job:
-        """Queue one call."""
-        job = Job(self, frame, to)
-        self.back.append(job)
-        self.serve()
-        return job
-
-    def key(self, entry: Any) -> Any:
-        return entry
-
-    def encode(self, entries: list[Any], frames: list[Any]) -> tuple[list[Any], bool]:
-        heavy = False
-        for job in entries:
-            frame = job.frame
-            frames.append(frame)
-            heavy = heavy or type(frame) is not bytes or len(frame) > HEAVY
-        return entries, heavy
-
-    def introduce(self, worker: Handle) -> list[Any]:
-        known, worker.knows = worker.knows, None
-        return [] if known is None else [wire.FORGOTTEN]
-
-    def settle(self, entry: Any, reply: tuple[Any, ...]) -> None:
-        job: Job = entry
-        kind, began, _, data, buffers = reply
-        to = job.ended()
-        to.began = began
-        if kind == wire.VALUE:
-            try:
-                value = value_of(data, buffers)
-            except NotSerializable as error:
-                to.raised(error)
-            else:
-                to.returned(value)
-        else:
-            to.raised(error_of(kind, data))
-
-    def fail(self, entry: Any, error: BaseException) -> None:
-        entry.ended().raised(error)
-
-
-class Job:
-    """One spawned call, and the handle on it; its frame is kept until it ends, since it may have to be sent again."""
-
-    __slots__ = ("_feeder", "_kill", "_to", "frame")
-
-    def __init__(self, feeder: TaskFeeder, frame: Any, to: Receiver) -> None:
-        self._feeder: TaskFeeder = feeder
-        self._to: Receiver | None = to
-        self._kill: asyncio.TimerHandle | None = None
-        self.frame: Any = frame
-
-    def ended(self) -> Receiver:
-        """It ended: let go of everything, and give who is to be told."""
-        to, self._to = self._to, None
-        assert to is not None
-        self.frame = b""
-        if self._kill is not None:
-            self._kill.cancel()
-        self._feeder.stopped.discard(self)
-        return to
-
-    def cancel(self) -> None:
-        """Take it out of the queue, or kill the worker that it runs in; its end is told when it is over."""
-        feeder = self._feeder
-        worker = self._worker()
-        if worker is not None and not worker.dying:
-            feeder.station.drain(worker)
-        if self._to is not None and self not in feeder.stopped and feeder.end(self._worker(), self):
-            feeder.fail(self, asyncio.CancelledError())
-
-    def ask(self, grace: float) -> None:
-        """As `cancel`, after `grace` seconds where the call has ever looked whether it should end."""
-        worker = self._worker()
-        if worker is not None and worker.outstanding[0] is self and worker.looks():
-            worker.ask()
-            self._kill = self._feeder.station.loop.call_later(grace, self.cancel)
-        else:
-            self.cancel()
-
-    def _worker(self) -> Handle | None:
-        feeder = self._feeder
-        return next((one for one in (*feeder.workers, *feeder.dying) if self in one.outstanding), None)
-
-    def look(self) -> float | None:
-        """When it began, if it has."""
-        worker = self._worker()
-        return worker.current() if worker is not None and worker.outstanding[0] is self else None

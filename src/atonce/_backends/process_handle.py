@@ -10,6 +10,7 @@ import tempfile
 from collections import deque
 from contextlib import suppress
 from signal import SIGKILL
+from time import monotonic
 from typing import Any
 
 from atonce._backends import wire
@@ -21,6 +22,8 @@ from atonce._model.checks import LARGEST
 #: Bytes of replies that are read at once: the loop's other tasks have their turn in between.
 READ = 16_384
 WIDE = 1 << 20
+#: Seconds in which a worker that is up has certainly begun a call that it was sent.
+STUCK = 1.0
 HEAD = wire.REPLY_HEAD.size
 
 
@@ -98,12 +101,16 @@ class Handle:
         self.dying = False
         #: Whether it has closed its end of the pipe: there will be no further reply.
         self.silent: bool = False
+        #: It sent back what is no reply; nothing more is read.
+        self.garbled: bool = False
         #: Its first unanswered call takes long: it gets no more until that is answered.
         self.slow = False
         #: Whether its initializer is done, or what it raised; how many calls it has answered.
-        self.ready = False
+        self.ready: bool = False
         self.failure: BaseException | None = None
         self.runs = 0
+        #: When its first unanswered call became the first.
+        self.since: float = 0.0
         #: Up to this call it has a heavy one among its calls.
         self.heavy = 0
         self._closed = self._wide = False
@@ -229,6 +236,16 @@ class Handle:
             return float(self._times[wire.BEGAN])
         return None
 
+    def counts_from(self) -> float | None:
+        """From when a time limit of its first unanswered call counts: from its beginning.
+
+        A worker that is up and does not begin it is stopped by a signal, or stuck: then from when it might have begun.
+        """
+        began = self.current()
+        if began is None and self.ready and self.outstanding and monotonic() - self.since > STUCK:
+            return self.since
+        return began
+
     def looks(self) -> bool:
         """Whether the call that it is on has ever asked `cancelled()`."""
         return bool(self.page[wire.LOOKS] == self.runs + 1)
@@ -252,6 +269,14 @@ class Handle:
 
     def receive(self) -> list[tuple[Any, ...]]:
         """The replies that are there, a bounded number of them: (kind, began, ended, pickle, buffers)."""
+        if self.garbled:
+            return []
+        try:
+            return self._receive()
+        except (MemoryError, OverflowError) as error:
+            raise wire.Garbled(f"no memory for its reply: {error!r}") from error
+
+    def _receive(self) -> list[tuple[Any, ...]]:
         try:
             if self._large is not None:
                 self._large.read(self.replies)
@@ -271,6 +296,9 @@ class Handle:
             kind, many, length, began, ended = head.unpack_from(data, at)
             start = at + HEAD
             if many or size - start < length:
+                if many > wire.MOST_BUFFERS or length > wire.MOST_BYTES:
+                    self.garbled = True
+                    break
                 if many or length > READ:
                     fields = (kind, many, length, began, ended)
                     self._large = _Large(fields, data[start:], self._scratch)

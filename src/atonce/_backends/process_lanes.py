@@ -10,7 +10,7 @@ from atonce._backends import pickling, wire
 from atonce._backends.contract import Desk
 from atonce._backends.process_feed import HEAVY, Feeder, Workers
 from atonce._backends.process_handle import Handle
-from atonce._backends.process_values import error_of, function_frame, item_frame, value_of
+from atonce._backends.process_values import check_kind, error_of, function_frame, item_frame, value_of
 from atonce._model.errors import NotSerializable, TaskStopped
 
 _NUMBERS = frozenset({int, float, bool, complex, type(None)})
@@ -83,6 +83,8 @@ class ProcessLanes(Feeder):
         take, returned, loads = worker.outstanding.popleft, self.desk.returned, pickling.loads
         for reply in replies:
             kind, began, ended, data, buffers = reply
+            if kind != wire.VALUE:
+                check_kind(kind)
             worker.runs += 1
             if kind != wire.VALUE or buffers or self.stopped or self.stopping:
                 self.settle(take(), reply)
@@ -123,12 +125,12 @@ class ProcessLanes(Feeder):
         return [
             (began, (worker, worker.outstanding[0][0]))
             for worker in self.workers
-            if (began := worker.current()) is not None
+            if (began := worker.counts_from()) is not None
         ]
 
     def still(self, began: float, key: Any) -> bool:
         worker, index = key
-        return not worker.dying and worker.current() == began and worker.outstanding[0][0] == index
+        return not worker.dying and worker.counts_from() == began and worker.outstanding[0][0] == index
 
     def find(self, index: int) -> Any:
         for worker in self.workers:
@@ -142,7 +144,7 @@ class ProcessLanes(Feeder):
         worker, index = key
         began = None
         if worker is not None and not worker.dying:
-            began = worker.current()
+            began = worker.counts_from()
             self.station.drain(worker)
         entry = self._entry(worker, index)
         if entry is None or index in self.stopped or self.stopping:

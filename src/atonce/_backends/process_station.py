@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from signal import SIGKILL
 from typing import Any, Protocol
 
 from atonce._backends import wire
-from atonce._backends.process_feed import Feeder, TaskFeeder
+from atonce._backends.process_feed import Feeder
 from atonce._backends.process_handle import Handle
+from atonce._backends.process_tasks import TaskFeeder
+from atonce._model.errors import WorkerLost
 
 #: Seconds that a worker without work stays with its loop.
 KEEP = 0.5
@@ -102,8 +105,8 @@ class Station:
 
     def drain(self, worker: Handle) -> None:
         """Tell the answers that are there already."""
-        while worker.feeder is not None and (replies := worker.receive()):
-            worker.feeder.replied(worker, replies)
+        while worker.feeder is not None and self._hear(worker):
+            pass
 
     def kill(self, worker: Handle) -> None:
         """Kill a worker; its feeder's `gone` is called when it is dead."""
@@ -153,17 +156,39 @@ class Station:
             self._waiting.popleft().serve()
 
     def _readable(self, worker: Handle) -> None:
-        replies = worker.receive()
-        if replies and worker.feeder is not None:
-            worker.feeder.replied(worker, replies)
-        elif worker.silent:
+        if not self._hear(worker) and worker.silent:
             self.loop.remove_reader(worker.replies)
             self.loop.call_later(SILENCE, self._silent, worker)
 
+    def _hear(self, worker: Handle) -> bool:
+        """Take in what a worker has sent; whether there was something."""
+        try:
+            replies = worker.receive()
+            if replies and worker.feeder is None:
+                raise wire.Garbled("it sent back a reply to no call")
+            if replies:
+                worker.feeder.replied(worker, replies)
+            if worker.garbled:
+                raise wire.Garbled("it sent back what is no reply")
+            return bool(replies)
+        except wire.Garbled as garbled:
+            worker.garbled = True
+            worker.failure = WorkerLost(f"the worker process was killed: {garbled}", signal=SIGKILL)
+            self.loop.remove_reader(worker.replies)
+            self._put_down(worker)
+            return False
+
+    def _put_down(self, worker: Handle) -> None:
+        """Kill a worker that nobody can work with."""
+        if worker in self._free:
+            self._free.remove(worker)
+            self.kill(worker)
+        elif worker in self._busy and not worker.dying:
+            worker.feeder.kill(worker)
+
     def _silent(self, worker: Handle) -> None:
         """It has closed its pipe, and its end was not told: it goes on, and nobody can hear it."""
-        if worker in self._busy and not worker.dying:
-            worker.feeder.kill(worker)
+        self._put_down(worker)
 
     def _writable(self, worker: Handle) -> None:
         if worker.flush():

@@ -70,6 +70,12 @@ def _refused(fn: Callable[..., Any], args: tuple[Any, ...]) -> NotSerializable:
 # -- replies ------------------------------------------------------------------------------------------------------
 
 
+def check_kind(kind: int) -> None:
+    """Raise `Garbled` for a reply of no known kind."""
+    if not wire.VALUE <= kind <= wire.UNLOADABLE:
+        raise wire.Garbled(f"it sent back a reply of an unknown kind, {kind}")
+
+
 def error_of(kind: int, data: Any) -> BaseException:
     """What a reply other than a value says."""
     if kind == wire.ERROR or kind == wire.UNREADY:

@@ -21,6 +21,9 @@ READY, UNREADY, VALUE, ERROR, UNDUMPABLE, UNLOADABLE = 1, 2, 3, 4, 5, 6
 #: What a worker reads for each call: to run it, or to leave it out, since it was taken back.
 RUN, SKIP = b"r", b"s"
 
+#: Replies have no more buffers and bytes than this; a head that says so is none.
+MOST_BUFFERS, MOST_BYTES = 1 << 24, 1 << 44
+
 # Words of the page that a worker shares with its parent.
 STARTED, BEGAN, STOP, LOOKS = 0, 1, 2, 3
 PAGE = 4096
@@ -29,6 +32,10 @@ PAGE = 4096
 LARGE = 65_536
 #: Up to this size that memory is used again.
 KEPT = 8 << 20
+
+
+class Garbled(Exception):
+    """What came out of a pipe is no reply: whoever wrote it cannot be trusted any more."""
 
 
 def frame(kind: int, data: bytes, buffers: list[Any]) -> bytes | list[Any]:

@@ -70,7 +70,11 @@ class Worker:
     def serve(self) -> None:
         """Run calls until the parent closes the pipe."""
         while True:
-            (kind, _, _), data, buffers = self._reader.frame()
+            try:
+                (kind, _, _), data, buffers = self._reader.frame()
+            except MemoryError as error:
+                self._refuse(error)
+                return
             if kind == wire.ITEMS:
                 self._run_items(pickle.loads(data))
             elif kind == wire.ITEM or kind == wire.CALL:
@@ -81,6 +85,12 @@ class Worker:
             else:
                 self._function = self._learned(data, buffers) if kind == wire.FUNCTION else None
             del data, buffers
+
+    def _refuse(self, error: MemoryError) -> None:
+        """What was sent is larger than the memory here: its call ends with that, and so does this worker."""
+        if self._may_run():
+            began = self._begin()
+            self._reply(wire.ERROR, pickling.dump_error(error), [], began, began)
 
     def _may_run(self) -> bool:
         """Whether the next call was not taken back; the parent can take back what was not let in here."""
