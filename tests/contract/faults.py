@@ -203,8 +203,9 @@ def print_much() -> str:
 
 
 def print_without_end() -> str:
-    sys.stdout.write("no newline")
-    sys.stdout.close()
+    if not sys.stdout.closed:  # a worker keeps what its calls have done to it
+        sys.stdout.write("no newline")
+        sys.stdout.close()
     return "closed"
 
 
