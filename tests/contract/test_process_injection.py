@@ -232,7 +232,7 @@ async def test_chaos_loses_those_on_the_workers_that_were_killed_and_no_others(t
     async def killer() -> None:
         while True:
             await asyncio.sleep(dice.expovariate(25))
-            workers = psutil.Process().children(recursive=True)[1:]
+            workers = [one for forkserver in psutil.Process().children() for one in forkserver.children()]
             if workers:
                 os.kill(dice.choice(workers).pid, signal.SIGKILL)
                 next(kills)
@@ -251,3 +251,23 @@ async def test_chaos_loses_those_on_the_workers_that_were_killed_and_no_others(t
     runs = Counter(ledger.calls)
     assert all(times == 1 for times in runs.values())
     assert {one.index for one in got if one.ok} <= set(runs)
+
+
+async def test_a_forkserver_that_is_killed_costs_what_ran_and_nothing_runs_twice(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with processes(workers=2) as backend:
+        assert await spawn(abs, -1, on=backend) == 1
+        [forkserver] = psutil.Process().children()
+        view = stream(range(400), partial(run, ledger), on=backend)
+        got = []
+        async with view:
+            async for one in view:
+                got.append(one)
+                if len(got) == 100:
+                    forkserver.kill()
+        assert await spawn(abs, -2, on=backend) == 2
+    assert [one.index for one in got] == list(range(400))
+    failed = [one for one in got if not one.ok]
+    assert len(failed) <= 2
+    assert all(isinstance(one.error, WorkerLost) for one in failed)
+    assert max(Counter(ledger.calls).values()) == 1

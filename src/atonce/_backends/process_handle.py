@@ -103,6 +103,9 @@ class Handle:
         self.silent: bool = False
         #: It sent back what is no reply; nothing more is read.
         self.garbled: bool = False
+        #: Its forkserver is dead, and nobody tells its end; how often it was looked at since.
+        self.orphaned: bool = False
+        self.looked: int = 0
         #: Its first unanswered call takes long: it gets no more until that is answered.
         self.slow = False
         #: Whether its initializer is done, or what it raised; how many calls it has answered.
@@ -261,6 +264,7 @@ class Handle:
         except BlockingIOError:
             return None
         if len(told) < END.size:
+            self.orphaned = True
             return SIGNALLED, SIGKILL  # the forkserver itself is dead, and its workers die with it
         kind, value = END.unpack(told)
         return kind, value

@@ -61,9 +61,9 @@ class Launcher:
                 control.sendall(data)
                 return
             except OSError:
-                self.let_go()
-                if message[0] == "kill":
-                    raise
+                self.close()  # it is dead; whoever killed it, its workers die with it
+        if message[0] == "kill":
+            return
         control = self._boot()
         socket.send_fds(control, [LENGTH.pack(len(data))], list(fds))
         control.sendall(data)

@@ -14,6 +14,8 @@ from atonce._backends.process_handle import Handle
 from atonce._backends.process_tasks import TaskFeeder
 from atonce._model.errors import WorkerLost
 
+#: How often an orphaned worker is looked at, a hundredth of that apart, before it is taken for dead.
+ORPHAN_LOOKS = 1_000
 #: Seconds that a worker without work stays with its loop.
 KEEP = 0.5
 #: Seconds from the end of a worker's replies until it is killed, where its own end is not told first.
@@ -196,8 +198,10 @@ class Station:
 
     def _ended(self, worker: Handle) -> None:
         """A worker is dead: tell its last answers, then what became of its calls."""
+        if worker not in self._busy and worker not in self._dying and worker not in self._free:
+            return
         ending = worker.end_of_life()
-        if ending is None:
+        if ending is None or (worker.orphaned and self._may_live(worker)):
             return
         feeder = worker.feeder
         worker.dying = True
@@ -208,6 +212,21 @@ class Station:
             feeder.gone(worker, ending)
         worker.close()
         self._next()
+
+    def _may_live(self, worker: Handle) -> bool:
+        """Whether a worker whose forkserver is dead may still run: the kernel ends it too, but a moment later.
+
+        Until its pipe is closed it could finish its call and begin the next, which must then not be given to another.
+        """
+        if not worker.dying:
+            self._put_down(worker)
+        self.loop.remove_reader(worker.end)
+        self.drain(worker)
+        if worker.silent or worker.looked >= ORPHAN_LOOKS:
+            return False
+        worker.looked += 1
+        self.loop.call_later(SILENCE / 100, self._ended, worker)
+        return True
 
     def _unwatch(self, worker: Handle) -> None:
         """Hear no more of a worker."""
