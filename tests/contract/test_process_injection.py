@@ -257,7 +257,7 @@ async def test_a_forkserver_that_is_killed_costs_what_ran_and_nothing_runs_twice
     ledger = Ledger(tmp_path)
     with processes(workers=2) as backend:
         assert await spawn(abs, -1, on=backend) == 1
-        [forkserver] = psutil.Process().children()
+        forkserver = psutil.Process(backend.launcher.pid)
         view = stream(range(400), partial(run, ledger), on=backend)
         got = []
         async with view:

@@ -117,9 +117,10 @@ class Forkserver:
     def _end_all(self) -> None:
         for pid, _ in self._ends.values():
             _kill_group(pid)
-        for pid, _ in self._ends.values():
+        for pid, end in self._ends.values():
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+            _tell(end, SIGNALLED, signal.SIGKILL)
 
 
 def _kill_group(pid: int) -> None:

@@ -94,7 +94,7 @@ class ProcessBackend:
         self._max_tasks = count_or_none("max_tasks_per_worker", max_tasks_per_worker)
         self._memory = count_or_none("memory_limit", memory_limit)
         self._initializer = None if initializer is None else _dumped(function("initializer", initializer))
-        self._launcher = Launcher(_names(preload))
+        self.launcher = Launcher(_names(preload))
         if self._fixed is not None:
             self.capabilities = Capabilities(
                 "process",
@@ -114,7 +114,7 @@ class ProcessBackend:
         self._waiting: dict[Station, None] = {}
         self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
         self._open = True
-        self._closing = weakref.finalize(self, self._launcher.close)
+        self._closing = weakref.finalize(self, self.launcher.close)
         _all.add(self)
 
     # -- what the verbs call ------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class ProcessBackend:
         with self._lock:
             self._at.pop(worker, None)
             self._count -= 1
-        self._launcher.kill(worker.number)
+        self.launcher.kill(worker.number)
 
     def keeps(self, worker: Handle) -> bool:
         """Whether a worker without work may stay at its loop for a moment."""
@@ -267,7 +267,7 @@ class ProcessBackend:
             memory_limit=self._memory,
             initializer=self._initializer,
         )
-        worker.launch(self._launcher, start)
+        worker.launch(self.launcher, start)
         with self._lock:
             self._at[worker] = station
         if telemetry.handlers:
@@ -280,7 +280,7 @@ class ProcessBackend:
             del self._at[worker]
             if worker.outstanding or worker.dying:
                 self._count -= 1
-                self._launcher.kill(worker.number)
+                self.launcher.kill(worker.number)
                 worker.close()
             else:
                 self._idle.append(worker)
@@ -325,7 +325,7 @@ _making = threading.Lock()
 def _in_forked_child() -> None:
     """A forked child must not hold the life line of its parent's workers."""
     for backend in _all:
-        backend._launcher.let_go()
+        backend.launcher.let_go()
 
 
 if hasattr(os, "register_at_fork"):

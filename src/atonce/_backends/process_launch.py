@@ -43,6 +43,11 @@ class Launcher:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The forkserver's process id, once there is one."""
+        return None if self._process is None else self._process.pid
+
     def start(self, number: int, start: Start, fds: Sequence[int]) -> None:
         """Have a worker forked that works on `fds`; its end is told on the last of them."""
         self._send(("start", number, start), fds)

@@ -218,6 +218,8 @@ class Station:
 
         Until its pipe is closed it could finish its call and begin the next, which must then not be given to another.
         """
+        if self.is_closing or self.loop.is_closed():
+            return False
         if not worker.dying:
             self._put_down(worker)
         self.loop.remove_reader(worker.end)
