@@ -37,9 +37,10 @@ def _switching(request: pytest.FixtureRequest) -> Iterator[None]:
 class Counted:
     """A function that counts who runs, exactly, and which threads came."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, together: int = 1) -> None:
         self.lock = threading.Lock()
         self.seconds = seconds
+        self.barrier = threading.Barrier(together)
         self.running = self.peak = self.calls = 0
         self.threads: set[int] = set()
 
@@ -49,6 +50,7 @@ class Counted:
             self.running += 1
             self.peak = max(self.peak, self.running)
             self.threads.add(threading.get_ident())
+        self.barrier.wait(30)
         if self.seconds:
             time.sleep(self.seconds)
         with self.lock:
@@ -92,7 +94,7 @@ def nothing_runs(threads: ThreadBackend) -> bool:
 
 @pytest.mark.parametrize("width", [1, 2, 5, 32])
 async def test_exactly_as_many_run_as_may(width: int) -> None:
-    work = Counted(0.002)
+    work = Counted(0.002, together=width)
     async with ThreadBackend() as threads:
         got = await taken(stream(range(5 * width), work, max_concurrency=width, on=threads).values())
     assert got == list(range(5 * width))

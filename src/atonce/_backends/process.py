@@ -94,7 +94,7 @@ class ProcessBackend:
         self._max_tasks = count_or_none("max_tasks_per_worker", max_tasks_per_worker)
         self._memory = count_or_none("memory_limit", memory_limit)
         self._initializer = None if initializer is None else _dumped(function("initializer", initializer))
-        self.launcher = Launcher(_names(preload))
+        self.launcher: Launcher = Launcher(_names(preload))
         if self._fixed is not None:
             self.capabilities = Capabilities(
                 "process",
