@@ -23,7 +23,7 @@ def noop(item: Any) -> Any:
 
 
 def burn(rounds: int) -> int:
-    """Work for a CPU: about 20 ms for 200,000 rounds."""
+    """Work for a CPU: about 20 ms for 550,000 rounds."""
     total = 0
     for number in range(rounds):
         total += number * number % 7
@@ -185,12 +185,12 @@ def by_submit(items: int) -> float:
 
 def serially(items: int) -> float:
     """No process at all."""
-    return in_thread(lambda items: sum(1 for item in range(items) if burn(200_000) >= 0))(items)
+    return in_thread(lambda items: sum(1 for item in range(items) if burn(550_000) >= 0))(items)
 
 
 def bursts(items: int) -> list[int]:
     """CPU-bound items."""
-    return [200_000] * items
+    return [550_000] * items
 
 
 def small(items: int) -> range:

@@ -21,6 +21,8 @@ MOST_CALLS = 128
 HEAVY = 16_384
 #: Seconds after which calls that wait behind another one in a worker are given to others.
 PATIENCE = 0.01
+#: Seconds of work that are worth to be taken from one worker and given to another.
+WORTH = 0.0005
 #: So many workers may die before they begin a call, until it is taken for the reason.
 TRIES = 3
 
@@ -81,7 +83,7 @@ class Feeder:
         #: Gives the next entry that was not given before; None when there is none now.
         self.fresh: Callable[[], Any] = _nothing
         self._duration: float | None = None
-        self._looked = 0.0
+        self._watching: asyncio.TimerHandle | None = None
 
     # -- what a subclass says -----------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Feeder:
         """How many calls a worker may have: those that it is expected to make in `AHEAD` seconds."""
         if self._duration is None:
             return 1
-        return max(1, min(MOST_CALLS, 1 + int(AHEAD / max(self._duration, 1e-7))))
+        return min(MOST_CALLS, 1 + int(AHEAD / max(self._duration, 1e-7)))
 
     def _feed(self, worker: Handle, entries: list[Any], frames: list[Any]) -> None:
         """Give a worker calls up to the depth, beginning with `entries`."""
@@ -161,6 +163,8 @@ class Feeder:
             if heavy:
                 worker.heavy = worker.runs + len(outstanding)
             self.station.send(worker, frames, tokens)
+            if len(outstanding) > 1:
+                self._watch()
             if len(sent) == len(entries):
                 return
             entries, frames = [], []
@@ -178,7 +182,7 @@ class Feeder:
                 raise wire.Garbled("it sent back more replies than it had calls")
             worker.slow = False
             worker.since = replies[-1][2]
-            self._learn((replies[-1][2] - replies[0][1]) / len(replies))
+            self._learn(sum([reply[2] - reply[1] for reply in replies]) / len(replies))
         if not worker.dying:
             self._go_on(worker)
 
@@ -211,8 +215,9 @@ class Feeder:
             self.kill(worker)
         elif len(outstanding) <= self._depth() // 2:
             if outstanding or not self._must_leave(worker):
-                self._relieve(worker)
                 self._feed(worker, [], [])
+                if not outstanding:
+                    self._share(worker)
             if not outstanding:
                 self.leave(worker)
 
@@ -225,22 +230,33 @@ class Feeder:
         self.workers.discard(worker)
         self.station.release(worker)
 
-    def _relieve(self, free: Handle) -> None:
-        """Take back what waits in other workers: at once for one without work, else behind what takes long."""
-        if len(self.workers) < 2:
-            return
-        now = self.station.loop.time()
-        if free.outstanding and now - self._looked < PATIENCE:
-            return
-        self._looked = now
+    def _share(self, free: Handle) -> None:
+        """Give a worker that found nothing to do what waits in another, where that is worth its way."""
         for worker in self.workers:
-            if worker is free or len(worker.outstanding) < 2:
-                continue
-            current = worker.current()
-            takes_long = current is not None and now - current > PATIENCE
-            if takes_long or (not free.outstanding and not self.back):
+            waiting = len(worker.outstanding) - 1
+            if waiting > 0 and worker is not free and waiting * (self._duration or 0.0) > WORTH:
                 self.take_back(worker)
-                worker.slow = takes_long
+                self._feed(free, [], [])
+                return
+
+    def _watch(self) -> None:
+        """See to it that calls which wait behind one that takes long are given to others."""
+        if self._watching is None and any(len(worker.outstanding) > 1 for worker in self.workers):
+            self._watching = self.station.loop.call_later(PATIENCE, self._rescue)
+
+    def _rescue(self) -> None:
+        self._watching = None
+        if self.stopping:
+            return
+        late = self.station.loop.time() - PATIENCE
+        for worker in self.workers:
+            began = worker.counts_from()
+            if len(worker.outstanding) > 1 and began is not None and began < late:
+                self.take_back(worker)
+                worker.slow = True
+        if self.back:
+            self.serve()
+        self._watch()
 
     # -- ending -------------------------------------------------------------------------------------------------
 
