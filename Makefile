@@ -3,6 +3,7 @@
 #
 #   make run URLS=file          fetch your own URLs
 #   make test PYTHONS=3.12      these Pythons (default: python3's, and those of 3.11 3.12 3.13 that pyenv has)
+#   make test EVERYWHERE=1      all of it on each of them
 #   make test ARGS="-k stream"  arguments for pytest; with -n0 (or "-p no:xdist") it runs in one process, for pdb
 
 PYTHON  ?= python3
@@ -12,8 +13,10 @@ pyenv    = $(lastword $(wildcard $(PYENVS)/$(1).*/bin/python))
 PYTHONS ?= $(MAIN) $(filter-out $(MAIN),$(foreach v,3.11 3.12 3.13,$(if $(call pyenv,$(v)),$(v))))
 venv     = $(if $(filter $(MAIN),$(1)),.venv,.venv-$(1))
 BIN     := .venv/bin
-# Two at a time are enough for 2 cores; many more would make tests of real time wait for each other.
-SPREAD   = $(if $(findstring no:xdist,$(ARGS)),,-n logical --maxprocesses 4 --dist worksteal)
+# One more at a time than there are cores, as tests wait now and then; many more would make those of real time late.
+SPREAD   = $(if $(findstring no:xdist,$(ARGS)),,-n $(shell $(PYTHON) -c 'import os; print(min(4, 1 + os.cpu_count()))') --dist worksteal)
+# What is about the source, the reports and the examples, and not about the Python, is tested on one.
+ONCE     = --ignore=tests/test_architecture.py --ignore=tests/report --ignore=tests/examples
 
 # $(1): an interpreter, $(2): the venv's folder, $(3): the extra. The interpreter's own pip installs, so that a
 # Python without ensurepip (Debian's) will do.
@@ -32,12 +35,12 @@ endef
 run: .venv/all.stamp
 	@$(BIN)/python examples/stdlib_tour.py $(URLS)
 
-# The whole suite everywhere; laws get all their examples on python3's Python, and fewer on the others.
+# The whole suite on python3's Python, with all examples of its laws; on the others fewer, and not what is tested `ONCE`.
 test: $(foreach v,$(PYTHONS),$(call venv,$(v))/test.stamp)
 	@failed=; for venv in $(foreach v,$(PYTHONS),$(call venv,$(v))); do \
 	    echo "== testing on $$($$venv/bin/python -V) ($$venv)"; \
-	    profile=; test $$venv = .venv || profile=brief; \
-	    HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$$profile} $$venv/bin/python -m pytest $(SPREAD) $(ARGS) || failed="$$failed $$venv"; \
+	    profile= once=; test $$venv = .venv || { profile=brief once='$(if $(EVERYWHERE),,$(ONCE))'; }; \
+	    HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$$profile} $$venv/bin/python -m pytest $(SPREAD) $$once $(ARGS) || failed="$$failed $$venv"; \
 	done; test -z "$$failed" || { echo "== failed in:$$failed" >&2; exit 1; }
 
 # verifytypes finds the package through the `python` that is first in PATH; below 100 % it fails.

@@ -27,6 +27,7 @@ from fault_cases import BY_KEY, FAULTS, Fault
 from fault_page import failing, page, table, with_summary
 from fault_peers import peers
 from fault_verdict import cell
+
 from report import processor
 
 HERE = Path(__file__).parent

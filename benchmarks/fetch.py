@@ -81,9 +81,9 @@ def asking(body: Body, clock: Clock, base: str) -> Callable[[int], float]:
 
 
 @contextmanager
-def server(size: int) -> Iterator[str]:
-    """A server in a process of its own whose every answer has so many bytes; gives its address."""
-    command = [sys.executable, __file__, "--serve", str(size)]
+def server(size: int, delay: float = 0.0) -> Iterator[str]:
+    """A server in a process of its own: so many bytes an answer, after so many seconds; gives its address."""
+    command = [sys.executable, __file__, "--serve", str(size), str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -96,18 +96,20 @@ def server(size: int) -> Iterator[str]:
             process.stdin.close()
 
 
-async def serve(size: int) -> None:
+async def serve(size: int, delay: float) -> None:
     """The server's part: answer until standard input ends."""
     from aiohttp import web
 
     body = b"x" * size
 
     async def answer(request: web.BaseRequest) -> web.Response:
+        if delay:
+            await asyncio.sleep(delay)
         return web.Response(body=body)
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)
     await site.start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -148,6 +150,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
-        asyncio.run(serve(int(sys.argv[2])))
+        asyncio.run(serve(int(sys.argv[2]), float(sys.argv[3])))
     else:
         main()

@@ -20,7 +20,18 @@ from typing import Any
 
 #: Name of the contender that all ratios are about, unless a section names another.
 SUBJECT = "atonce"
-PEERS = ("streamable", "aiometer", "aiostream", "anyio", "aiohttp", "joblib", "loky", "mpire", "pebble")
+PEERS = (
+    "streamable",
+    "aiometer",
+    "aiostream",
+    "anyio",
+    "aiohttp",
+    "joblib",
+    "loky",
+    "mpire",
+    "pebble",
+    "pykka",
+)
 
 
 class Absent(Exception):

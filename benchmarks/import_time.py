@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from harness import Contender, announce, finish, measure, options
 
-#: The module and the packages that it needs, timed after asyncio is there.
+#: What is imported, with all that it needs, timed after asyncio is there.
 PROGRAM = """
 import time, asyncio
 began = time.perf_counter()
-import {module}
+{statement}
 print((time.perf_counter() - began) * 1e3)
 """
 ASYNCIO = """
@@ -53,11 +53,18 @@ def main() -> None:
     """Run all comparisons of this topic."""
     given = options(__doc__)
     announce("import_time")
-    modules = ["atonce", "atonce.blocking", "anyio", "streamable", "aiometer", "aiostream"]
+    statements = {
+        "atonce": "from atonce import spawn, stream",
+        "atonce, nothing of it yet": "import atonce",
+        **{
+            name: f"import {name}"
+            for name in ("atonce.blocking", "anyio", "streamable", "aiometer", "aiostream")
+        },
+    }
     with tempfile.TemporaryDirectory() as folder:
         contenders = [
-            Contender(module, fresh(PROGRAM.format(module=module), folder), "over asyncio")
-            for module in modules
+            Contender(name, fresh(PROGRAM.format(statement=statement), folder), "over asyncio")
+            for name, statement in statements.items()
         ]
         contenders.append(Contender("asyncio itself", fresh(ASYNCIO, folder)))
         items = 1 if given.quick else 3

@@ -15,6 +15,8 @@ from harness import Contender, Target, announce, finish, in_thread, measure, on_
 WORKERS = 2
 LIMIT = 5.0
 MIB = 1 << 20
+#: What `burn` takes some 20 ms for.
+ROUNDS = 550_000
 
 
 def noop(item: Any) -> Any:
@@ -23,7 +25,7 @@ def noop(item: Any) -> Any:
 
 
 def burn(rounds: int) -> int:
-    """Work for a CPU: about 20 ms for 550,000 rounds."""
+    """Work for a CPU."""
     total = 0
     for number in range(rounds):
         total += number * number % 7
@@ -77,6 +79,25 @@ def joblib_pool() -> Any:
     return Parallel(WORKERS)
 
 
+def burn_when_told(channel: Any) -> None:
+    """A child's life: burn so often as it is told, and say when that is done, until nobody is there any more."""
+    with suppress(EOFError):
+        while times := channel.recv():
+            channel.send(sum(1 for _ in range(times) if burn(ROUNDS) >= 0))
+
+
+@cache
+def bare_children() -> list[Any]:
+    """Two processes that are told once what to do: all that the machine can give."""
+    context = multiprocessing.get_context("forkserver")
+    channels = []
+    for _ in range(WORKERS):
+        ours, theirs = context.Pipe()
+        context.Process(target=burn_when_told, args=(theirs,), daemon=True).start()
+        channels.append(ours)
+    return channels
+
+
 def close_pools() -> None:
     """End all of them."""
     if executor.cache_info().currsize:
@@ -85,6 +106,9 @@ def close_pools() -> None:
         if made.cache_info().currsize:
             with suppress(Exception):
                 getattr(made(), "terminate", made().stop if hasattr(made(), "stop") else None)()
+    if bare_children.cache_info().currsize:
+        for channel in bare_children():
+            channel.send(0)
     if loky_pool.cache_info().currsize:
         loky_pool().shutdown(kill_workers=True)
 
@@ -185,12 +209,23 @@ def by_submit(items: int) -> float:
 
 def serially(items: int) -> float:
     """No process at all."""
-    return in_thread(lambda items: sum(1 for item in range(items) if burn(550_000) >= 0))(items)
+    return in_thread(lambda items: sum(1 for item in range(items) if burn(ROUNDS) >= 0))(items)
+
+
+def by_halves(items: int) -> float:
+    """Each of two processes has a half and nothing to say before its end."""
+
+    def body(items: int) -> int:
+        for channel in bare_children():
+            channel.send(items // WORKERS)
+        return sum(channel.recv() for channel in bare_children())
+
+    return in_thread(body)(items)
 
 
 def bursts(items: int) -> list[int]:
     """CPU-bound items."""
-    return [550_000] * items
+    return [ROUNDS] * items
 
 
 def small(items: int) -> range:
@@ -252,6 +287,7 @@ def main() -> None:
         Contender("atonce", by_atonce(bursts, burn), "time limit each"),
         Contender("ProcessPoolExecutor.map", by_executor(bursts, 1, burn)),
         Contender("one process", serially),
+        Contender("two bare processes, half each", by_halves, "the limit"),
     ]
     spawns = [Contender("atonce", by_spawn), Contender("ProcessPoolExecutor.submit+result", by_submit)]
     sections = [

@@ -20,12 +20,16 @@ TOPICS: dict[str, list[str]] = {
     "stream": ["--flat"],
     "spawn": [],
     "await_many": [],
+    "server": [],
+    "supervisor": [],
     "memory": [],
     "blocking": [],
     "threads": [],
     "processes": [],
     "import_time": [],
     "fetch": [],
+    "program": [],
+    "program_fetch": [],
 }
 #: What is worth a run on further Pythons too.
 ELSEWHERE = ("stream", "spawn", "await_many", "memory")

@@ -6,11 +6,14 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from harness import Contender, Target, announce, finish, in_thread, measure, on_loop, options
 
 THREADS = 32
+#: The pool takes its whole input at once; with this the subject has as many results in hand as that needs, and no more.
+BUFFER = 1_000
 
 
 def noop(item: int) -> int:
@@ -18,32 +21,18 @@ def noop(item: int) -> int:
     return item
 
 
-def by_stream(items: int) -> int:
+def by_stream(items: int, **given: Any) -> int:
     """The subject."""
     from atonce import blocking
 
-    return sum(1 for _ in blocking.stream(range(items), noop, max_concurrency=THREADS))
+    return sum(1 for _ in blocking.stream(range(items), noop, max_concurrency=THREADS, **given))
 
 
-def by_stream_limited(items: int) -> int:
-    """The subject with a time limit for each item, which the pool does not have."""
-    from atonce import blocking
-
-    return sum(1 for _ in blocking.stream(range(items), noop, max_concurrency=THREADS, timeout=5.0))
-
-
-async def by_async_stream(items: int) -> int:
+async def by_async_stream(items: int, **given: Any) -> int:
     """The subject on a loop of the caller's own."""
     from atonce import stream
 
-    return await _count(stream(range(items), noop, max_concurrency=THREADS))
-
-
-async def by_async_stream_limited(items: int) -> int:
-    """The same with a time limit for each item."""
-    from atonce import stream
-
-    return await _count(stream(range(items), noop, max_concurrency=THREADS, timeout=5.0))
+    return await _count(stream(range(items), noop, max_concurrency=THREADS, **given))
 
 
 async def _count(outcomes: Any) -> int:
@@ -146,10 +135,11 @@ def main() -> None:
     announce("threads")
     pool = "ThreadPoolExecutor.map"
     streams = [
-        Contender("atonce", in_thread(by_stream), "blocking.stream"),
-        Contender("atonce with a time limit each", in_thread(by_stream_limited)),
-        Contender("atonce, async face", on_loop(by_async_stream)),
-        Contender("atonce, async face with a time limit each", on_loop(by_async_stream_limited)),
+        Contender("atonce", in_thread(partial(by_stream, buffer=BUFFER)), "blocking.stream, buffer=1000"),
+        Contender("atonce, default buffer", in_thread(by_stream), "blocking.stream"),
+        Contender("atonce with a time limit each", in_thread(partial(by_stream, buffer=BUFFER, timeout=5.0))),
+        Contender("atonce, async face", on_loop(partial(by_async_stream, buffer=BUFFER)), "buffer=1000"),
+        Contender("atonce, async face, default buffer", on_loop(by_async_stream)),
         Contender(pool, in_thread(by_pool_map), "not lazy"),
         Contender("streamable", in_thread(by_streamable)),
     ]

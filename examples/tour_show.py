@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from atonce import Ok, Outcome, Response, Stream, spawn
+from atonce._model.durations import bytes_shown
+from atonce._runtime.progress import View
+from atonce._runtime.showing import choose
+from atonce._runtime.terminal import Terminal, say, visible, without_credentials
 from atonce.cli import receipt
-from atonce.cli.durations import bytes_shown
 from atonce.cli.failure import described, host_of
-from atonce.cli.progress import View
-from atonce.cli.showing import choose
 from atonce.cli.tally import Tally
-from atonce.cli.terminal import Terminal, say, visible, without_credentials
 
 if TYPE_CHECKING:
     from stdlib_tour import Module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import functools
 import gc
 import importlib
@@ -10,13 +11,25 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
-from tests.leaks import PATIENCE, Trouble, census, leftovers, watching
+from atonce.testing import assert_nothing_left
+from atonce.testing.nothing_left import message
+from tests.leaks import Trouble, watching
 from tests.running import exists, run
+
+# The many Pythons that tests start find their modules compiled, as they are in an installation; they compile none,
+# since those whose files are limited in size (`ulimit -f`) would leave broken ones.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compileall.compile_dir(Path(__file__).parent.parent / "src", quiet=2)
+
+PATIENCE = 5.0
+"""Seconds that something may take to be gone, on a machine that others use too."""
 
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
@@ -51,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Give pytest a plain function in place of an `async def` test; under `@given`, one for each example."""
+    if pyfuncitem.get_closest_marker("atonce_virtual"):
+        return
     marker = pyfuncitem.get_closest_marker("virtual")
     how = {} if marker is None else {"virtual": True, **marker.kwargs}
     given = getattr(pyfuncitem.obj, "hypothesis", None)
@@ -114,17 +129,19 @@ def _close_default_processes() -> None:
 def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
     """Fail a test that leaves something behind or causes an error that can only be reported."""
     failed_before = request.session.testsfailed
-    before = census()
-    with watching() as seen:
-        yield seen
-        _close_default_processes()
-        has_failed = request.session.testsfailed > failed_before  # its traceback may then keep files open
-        left = leftovers(before, PATIENCE / 10 if has_failed else PATIENCE)
+    before = assert_nothing_left()
+    try:
+        with watching() as seen:
+            yield seen
+            _close_default_processes()
+            gc.collect()
+            has_failed = request.session.testsfailed > failed_before  # its traceback may then keep files open
+            left = before.left(PATIENCE / 10 if has_failed else PATIENCE)
+    finally:
+        before.close()
     _fail_for(left + seen.reports)
 
 
 def _fail_for(problems: list[str]) -> None:
     if problems:
-        pytest.fail(
-            "the test left something behind:\n" + "\n".join(f"- {one}" for one in problems), pytrace=False
-        )
+        pytest.fail(f"the test: {message(problems)}", pytrace=False)

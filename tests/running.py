@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+IS_BRIEF = os.environ.get("HYPOTHESIS_PROFILE") == "brief"
+"""The second and third Python of a run: the same laws and faults, with fewer examples and items."""
 
 FEW_TICKS = 3
 """Turns of the loop in which what was stopped may end, where Python does not let us await it."""

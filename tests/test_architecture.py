@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import textwrap
 from collections.abc import Callable
 
@@ -30,6 +31,14 @@ LAWS = [
     law.waivers_without_reason,
     law.unfinished_work,
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _parsed() -> None:
+    """All is parsed once, and not gone through again by the collection after each test."""
+    for module in (*ROOMS.values(), *OUTSIDE.values()):
+        _ = module.tree
+    gc.freeze()
 
 
 def assert_none(findings: list[str]) -> None:

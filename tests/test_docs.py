@@ -29,7 +29,8 @@ def run_examples(document: Document) -> None:
 def test_docstring_examples_run(path: Path) -> None:
     document = PythonDocStringDocument.parse(str(path), DocTestParser())
     name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
-    document.namespace.update(vars(importlib.import_module("atonce")))
+    face = importlib.import_module("atonce")
+    document.namespace.update(vars(face), **{verb: getattr(face, verb) for verb in face.__all__})
     document.namespace.update(vars(importlib.import_module(name)), asyncio=asyncio)
     run_examples(document)
 

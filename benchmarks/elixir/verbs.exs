@@ -1,6 +1,14 @@
 # The Elixir side of the benchmarks: reads "job items" lines, does the job, answers with microseconds (or bytes).
 # The code is in modules, which Elixir compiles; code at the top of a script is interpreted and slower.
 
+defmodule Counting do
+  use GenServer
+
+  def init(total), do: {:ok, total}
+  def handle_call(n, _from, total), do: {:reply, total + n, total + n}
+  def handle_cast(n, total), do: {:noreply, total + n}
+end
+
 defmodule Verbs do
   @options [max_concurrency: 100, timeout: 5_000]
 
@@ -11,6 +19,57 @@ defmodule Verbs do
   def job("spawn", n), do: Enum.reduce(1..n, 0, fn i, done -> done + ended(Task.await(one(i)), i) end)
 
   def job("await_many", n), do: Enum.map(1..n, &one/1) |> Task.await_many() |> length()
+
+  def job("server_call", n) do
+    {:ok, server} = GenServer.start_link(Counting, 0)
+    total = Enum.reduce(1..n, 0, fn _, _ -> GenServer.call(server, 1) end)
+    GenServer.stop(server)
+    total
+  end
+
+  def job("server_cast", n) do
+    {:ok, server} = GenServer.start_link(Counting, 0)
+    Enum.each(1..n, fn _ -> GenServer.cast(server, 1) end)
+    total = GenServer.call(server, 0, :infinity)
+    GenServer.stop(server)
+    total
+  end
+
+  def job("agent_update", n) do
+    {:ok, agent} = Agent.start_link(fn -> 0 end)
+    Enum.each(1..n, fn _ -> Agent.update(agent, &(&1 + 1)) end)
+    total = Agent.get(agent, & &1)
+    Agent.stop(agent)
+    total
+  end
+
+  def job("agent_get", n) do
+    {:ok, agent} = Agent.start_link(fn -> 1 end)
+    done = Enum.reduce(1..n, 0, fn _, done -> done + Agent.get(agent, & &1) end)
+    Agent.stop(agent)
+    done
+  end
+
+  def job("supervisor_spawn", n) do
+    {:ok, sup} = Task.Supervisor.start_link()
+
+    done =
+      Enum.reduce(1..n, 0, fn i, done ->
+        done + ended(Task.await(Task.Supervisor.async_nolink(sup, fn -> i end)), i)
+      end)
+
+    Supervisor.stop(sup)
+    done
+  end
+
+  def job("supervisor_children", n) do
+    {:ok, sup} = DynamicSupervisor.start_link(strategy: :one_for_one)
+    child = %{id: :child, start: {Task, :start_link, [Process, :sleep, [:infinity]]}}
+    Enum.each(1..n, fn _ -> {:ok, _} = DynamicSupervisor.start_child(sup, child) end)
+    active = DynamicSupervisor.count_children(sup).active
+    DynamicSupervisor.stop(sup)
+    active
+  end
 
   defp stream(n, fun, options) do
     1..n |> Task.async_stream(fun, options) |> Enum.reduce(0, fn {:ok, _}, done -> done + 1 end)

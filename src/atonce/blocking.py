@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from functools import wraps
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, overload
 
 from atonce._backends.choose import On
@@ -17,6 +18,7 @@ from atonce._model.errors import (
     AtonceError,
     FetchError,
     HttpStatusError,
+    MailboxFull,
     NotSerializable,
     RemoteError,
     RestartLimit,
@@ -30,6 +32,7 @@ from atonce._model.outcome import Failed, Ok, Outcome
 from atonce._runtime import telemetry
 from atonce._runtime.portal import BlockingScope as scope
 from atonce._runtime.portal import portal
+from atonce._runtime.registry import whereis
 from atonce._runtime.token import cancelled
 from atonce._verbs import aggregate as _aggregate
 from atonce._verbs import batch as _batch
@@ -51,26 +54,43 @@ from atonce._verbs.task import Task
 
 if TYPE_CHECKING:
     from atonce._backends.process import ProcessBackend
+    from atonce._model.answers import IDLE, NO_REPLY, Continue, Idle, Stop
+    from atonce._verbs.blocking_server import Agent, Server
+    from atonce._verbs.blocking_supervisor import BlockingSupervisor as Supervisor
+    from atonce._verbs.supervisor_child import Child
+    from atonce._verbs.tree import tree
     from atonce.http.response import Response
+    from atonce.report.recorder import Recorder
 
 __all__ = [
+    "IDLE",
     "MISSING",
+    "NO_REPLY",
+    "Agent",
     "AtonceError",
     "BatchResult",
+    "Child",
+    "Continue",
     "Failed",
     "FetchError",
     "HttpStatusError",
+    "Idle",
     "LoopBackend",
+    "MailboxFull",
     "NotSerializable",
     "Ok",
     "Outcome",
     "ProcessBackend",
     "Rate",
+    "Recorder",
     "RemoteError",
     "Response",
     "RestartLimit",
     "Retry",
+    "Server",
+    "Stop",
     "Stream",
+    "Supervisor",
     "Task",
     "TaskStopped",
     "TaskTimeout",
@@ -100,6 +120,8 @@ __all__ = [
     "spawn",
     "stream",
     "telemetry",
+    "tree",
+    "whereis",
     "with_fallback",
 ]
 
@@ -280,13 +302,30 @@ if TYPE_CHECKING:
     def parallel_fetch() -> None: ...
 
 
-def __getattr__(name: str) -> Any:
-    """What is imported when it is first asked for: the process backend, and the HTTP verbs, which are an extra."""
-    if name == "ProcessBackend":
-        from atonce._backends.process import ProcessBackend as backend
+_ANSWERS = "atonce._model.answers"
+#: What is imported when it is first asked for: (module, name there).
+_LATER = {
+    "IDLE": (_ANSWERS, "IDLE"),
+    "NO_REPLY": (_ANSWERS, "NO_REPLY"),
+    "Agent": ("atonce._verbs.blocking_server", "Agent"),
+    "Child": ("atonce._verbs.supervisor_child", "Child"),
+    "Continue": (_ANSWERS, "Continue"),
+    "Idle": (_ANSWERS, "Idle"),
+    "ProcessBackend": ("atonce._backends.process", "ProcessBackend"),
+    "Recorder": ("atonce.report.recorder", "Recorder"),
+    "Server": ("atonce._verbs.blocking_server", "Server"),
+    "Stop": (_ANSWERS, "Stop"),
+    "Supervisor": ("atonce._verbs.blocking_supervisor", "BlockingSupervisor"),
+    "tree": ("atonce._verbs.tree", "tree"),
+}
 
-        globals()[name] = backend
-        return backend
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need when it is first asked for; the HTTP verbs, an extra, are mirrored then."""
+    if name in _LATER:
+        module, there = _LATER[name]
+        value = globals()[name] = getattr(import_module(module), there)
+        return value
     if name not in ("Response", "fetch", "fetch_stream", "parallel_fetch"):
         raise AttributeError(f"module 'atonce.blocking' has no attribute {name!r}")
     from atonce.http import fetch, many, response

@@ -25,7 +25,7 @@ LARGEST = 10**9
 class Rule:
     """What one numeric option may be."""
 
-    kind: Literal["seconds", "count", "retry", "rate"]
+    kind: Literal["seconds", "count", "bytes", "retry", "rate"]
     zero: bool = False
     none: bool = False
 
@@ -35,6 +35,7 @@ WAIT = Rule("seconds", zero=True, none=True)
 GRACE = Rule("seconds", zero=True)
 COUNT = Rule("count")
 COUNT_OR_NONE = Rule("count", none=True)
+BYTES = Rule("bytes", none=True)
 RETRY = Rule("retry", none=True)
 RATE = Rule("rate", none=True)
 
@@ -46,20 +47,28 @@ RULES: dict[str, Rule] = {
     "buffer": COUNT_OR_NONE,
     "count": COUNT,
     "deadline": TASK_LIMIT,
+    "drain": GRACE,
     "follow": Rule("count", zero=True),
     "grace": GRACE,
     "hedge": WAIT,
     "limit": COUNT_OR_NONE,
-    "max_bytes": COUNT_OR_NONE,
+    "max_bytes": BYTES,
+    "max_children": Rule("count", zero=True, none=True),
     "max_concurrency": COUNT_OR_NONE,
     "max_delay": Rule("seconds"),
+    "max_mailbox": COUNT,
+    "max_queue": COUNT,
+    "max_restarts": Rule("count", zero=True),
+    "max_seconds": Rule("seconds"),
     "max_tasks_per_worker": COUNT_OR_NONE,
     "max_threads": COUNT,
-    "memory_limit": COUNT_OR_NONE,
+    "memory_limit": BYTES,
+    "most": COUNT,
     "per": Rule("seconds"),
     "per_host": COUNT_OR_NONE,
     "rate": RATE,
     "retry": RETRY,
+    "seconds": GRACE,
     "workers": COUNT_OR_NONE,
     "timeout": TASK_LIMIT,
 }
@@ -71,6 +80,7 @@ OWN_RULES: dict[tuple[str, str], Rule] = {
     ("poll", "timeout"): WAIT,
     ("poll_many", "timeout"): WAIT,
     ("Task.result", "timeout"): WAIT,
+    ("Recorder", "limit"): COUNT,
     ("process_batch", "max_concurrency"): COUNT,
     ("fetch_stream", "max_concurrency"): COUNT,
     ("parallel_fetch", "max_concurrency"): COUNT,
@@ -108,11 +118,24 @@ OTHERS = {
         "jitter",
         "retry_on",
     ),
+    *("arg", "init", "reason", "reply", "share"),
+    *("backoff", "children", "on_full", "restart", "strategy"),
     *("self", "sources", "steps", "task", "tasks", "until", "url", "urls", "value", "verb", "verify"),
 }
 
 #: Public names whose calls are not made by users: values that verbs give, and errors.
-GIVEN = {"BatchResult", "Failed", "MISSING", "Ok", "Outcome", "Response", "Stream", "telemetry"}
+GIVEN = {
+    "BatchResult",
+    "Failed",
+    "IDLE",
+    "MISSING",
+    "NO_REPLY",
+    "Ok",
+    "Outcome",
+    "Response",
+    "Stream",
+    "telemetry",
+}
 
 
 def public(face: Any) -> Iterator[tuple[str, Any]]:
@@ -190,7 +213,7 @@ NEVER: list[Any] = [
     *(True, False, "5", "", b"5", [], (), {}, object, int, float, 1j, Unprintable()),
     *(NAN, -NAN, INF, -INF, -1, -0.5, -(10**9), Fraction(-1, 2), Index(-1)),
     *(timedelta(seconds=1), Decimal(1), Decimal("NaN"), Decimal("Infinity")),
-    *(LARGEST + 1, 1e10, 1e300, 10**400, Fraction(10**400)),
+    *(1e10, 1e300, 10**400, Fraction(10**400)),
 ]
 NO_COUNT: list[Any] = [0.5, 1.0, 2.5, Fraction(3, 2), Fraction(4, 1), Decimal(4)]
 ZEROS: list[Any] = [0, 0.0, -0.0, Fraction(0), Index(0)]
@@ -202,11 +225,16 @@ NO_RATE: list[Any] = [
 ]
 
 
+def largest(rule: Rule) -> int:
+    """The most that a rule takes."""
+    return 2**63 - 1 if rule.kind == "bytes" else LARGEST
+
+
 def wrong(rule: Rule) -> list[Any]:
     """The values that a rule refuses."""
     if rule.kind == "rate":
         return NO_RATE
-    values = [*NEVER, *(NO_COUNT if rule.kind in ("count", "retry") else ())]
+    values = [*NEVER, largest(rule) + 1, *(() if rule.kind == "seconds" else NO_COUNT)]
     values = [one for one in values if not (rule.kind == "seconds" and isinstance(one, Index))]
     if not rule.zero:
         values += [zero for zero in ZEROS if rule.kind == "seconds" or type(zero) in (int, Index)]
@@ -227,7 +255,7 @@ def legal(rule: Rule) -> list[Any]:
         values = [1, 0.5, 1e-9, Fraction(1, 2), LARGEST, float(LARGEST)]
         values += [0, 0.0, -0.0, Fraction(0)] if rule.zero else []
     else:
-        values = [1, 7, LARGEST, Index(3)]
+        values = [1, 7, largest(rule), Index(3)]
         values += [0, Index(0)] if rule.zero else []
     if rule.kind == "retry":
         values += [atonce.Retry()]

@@ -61,11 +61,16 @@ def base(name: str, face: Any, witness: Witness) -> tuple[tuple[Any, ...], dict[
     if name in ("await_many", "poll_many"):
         return ([face.completed(1)],), {}
     return {
+        "Agent": ((work,), {}),
+        "Child": ((work,), {}),
+        "Idle": ((), {"seconds": 1.0}),
         "LoopBackend": ((), {}),
         "Rate": ((), {"count": 1}),
         "Retry": ((), {}),
         "Task.result": ((), {}),
         "ProcessBackend": ((), {}),
+        "Recorder": ((), {}),
+        "Supervisor": ((), {}),
         "ThreadBackend": ((), {}),
         "aggregate": (({"a": work},), {}),
         "async_pipeline": ((1, [work]), {}),
@@ -80,23 +85,31 @@ def base(name: str, face: Any, witness: Witness) -> tuple[tuple[Any, ...], dict[
         "source": ((work,), {}),
         "spawn": ((work,), {}),
         "stream": ((witness.items(), work), {}),
+        "tree": ((), {}),
+        "whereis": ((), {}),
         "with_fallback": (([work],), {}),
     }[name]
 
 
 #: These check at the call; the others are `async` and check at the latest at their await.
 AT_THE_CALL = {
+    "Agent",
+    "Child",
+    "Idle",
     "LoopBackend",
     "Rate",
     "Retry",
     "Task.result",
     "ProcessBackend",
+    "Recorder",
+    "Supervisor",
     "ThreadBackend",
     "fetch_stream",
     "scope",
     "source",
     "spawn",
     "stream",
+    "tree",
 }
 
 
@@ -281,6 +294,11 @@ def test_zero_is_legal_nowhere_else_but_for_redirects() -> None:
         ("Retry", "base_delay"),
         ("retry_with_backoff", "base_delay"),
         ("race", "hedge"),
+        ("Idle", "seconds"),
+        ("Child", "grace"),
+        ("Supervisor", "drain"),
+        ("Supervisor", "max_children"),
+        ("Supervisor", "max_restarts"),
         ("fetch", "follow"),
         ("fetch_stream", "follow"),
         ("parallel_fetch", "follow"),

@@ -8,7 +8,13 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -76,3 +82,42 @@ def interrupt(
             os.killpg(running.pid, signal.SIGKILL)
             raise
         return Ended(running.returncode, seen + out.decode(), err.decode(), time.monotonic() - began)
+
+
+@contextmanager
+def marked() -> Iterator[Callable[[], list[str]]]:
+    """Mark all programs that are started inside, and theirs; gives what lists those that are left."""
+    mark = uuid.uuid4().hex
+
+    def left() -> list[str]:
+        return [repr(process) for process in psutil.process_iter() if _mark_of(process) == mark]
+
+    with patch.dict(os.environ, ATONCE_TEST_MARK=mark):
+        yield left
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("ATONCE_TEST_MARK")
+    except psutil.Error:
+        return None
+
+
+def killed(program: str, *, says: str, after: float = 0.05) -> float:
+    """Run a program and kill it, and nobody else, a moment after it said `says`; gives when all of it was gone."""
+    with marked() as left, start(program) as running:
+        try:
+            _wait_for(running, says)
+            time.sleep(after)
+            assert len(left()) > 1, "nobody would be left behind"
+            began = time.monotonic()
+            running.kill()
+            running.wait()
+            while (found := left()) and time.monotonic() < began + 20:
+                time.sleep(0.005)
+            assert not found, found
+            return time.monotonic() - began
+        finally:
+            for process in psutil.process_iter():
+                if _mark_of(process) == os.environ["ATONCE_TEST_MARK"]:
+                    process.kill()

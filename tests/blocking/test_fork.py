@@ -137,3 +137,64 @@ print(task.done())
 """)
     )
     assert ended.out.splitlines() == ["5", "0", "True"], ended
+
+
+# -- processes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_process_backend_of_the_parent_refuses_to_work_in_the_child_and_goes_on_in_the_parent() -> None:
+    ended = run(
+        script("""
+backend = atonce.ProcessBackend(workers=1)
+parallel_map(range(3), abs, on=backend)
+print(in_child(lambda: spawn(abs, -1, on=backend)))
+print(in_child(lambda: parallel_map(range(3), abs, on=backend)))
+print(in_child(backend.close))
+print(parallel_map(range(3), abs, on=backend), backend.statistics().made)
+""")
+    )
+    first, code, second, again, closed, goes_on = ended.out.splitlines()
+    for line in (first, second):
+        assert " True True " in line
+        assert "fork" in line
+    assert (code, again, closed) == ("1", "1", "0")
+    assert goes_on == "[0, 1, 2] 1", ended
+    assert ended.err == ""
+
+
+def test_the_child_has_processes_of_its_own() -> None:
+    ended = run(
+        script("""
+parallel_map(range(3), abs, on="process")
+print(in_child(lambda: print(parallel_map(range(3), abs, on="process"))))
+print(parallel_map(range(3), abs, on="process"))
+""")
+    )
+    assert ended.out.splitlines() == ["[0, 1, 2]", "0", "[0, 1, 2]"], ended
+
+
+def test_a_child_does_not_keep_the_workers_of_a_parent_that_was_killed() -> None:
+    ended = run("""
+        import os, signal, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        told, tell = os.pipe()
+        parent = os.fork()
+        if parent == 0:
+            from atonce import blocking
+            worker = blocking.spawn(os.getpid, on="process").result()
+            busy = blocking.spawn(time.sleep, 60, on="process")
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+            os.write(tell, f"{worker} {child}".encode())
+            time.sleep(60)
+        worker, child = map(int, os.read(told, 99).split())
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        until = time.monotonic() + 10
+        while os.path.exists(f"/proc/{worker}") and time.monotonic() < until:
+            time.sleep(0.01)
+        print(os.path.exists(f"/proc/{child}"), os.path.exists(f"/proc/{worker}"))
+        os.kill(child, signal.SIGKILL)
+    """)
+    assert ended.out.splitlines() == ["True False"], ended

@@ -48,8 +48,13 @@ def ended(
 @contextlib.contextmanager
 def started(*args: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """The program as a child that is killed if the test leaves it running."""
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command(*args), env=environment(), **{**pipes, **options}) as child:
+    usual = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": environment(),
+    }
+    with subprocess.Popen(command(*args), **{**usual, **options}) as child:
         try:
             yield child
         finally:
@@ -64,6 +69,32 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that only waits for init to bury it has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run in this process: exit code, what was on standard output and error."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines on standard output."""
+        return self.out.decode("utf-8", "surrogateescape").splitlines()
+
+
+Run = Callable[..., Ran]
+
+
 @dataclass(frozen=True)
 class Screen:
     """What a program wrote to its terminal, and its exit code."""
@@ -72,11 +103,20 @@ class Screen:
     code: int
 
 
-def in_terminal(*args: str, keys: Mapping[str, bytes] | None = None, **env: str) -> Screen:
-    """The program in a pseudo-terminal of 80 columns; each of `keys` is typed when its text has been shown."""
+def in_terminal(
+    *args: str, keys: Mapping[str, bytes | Callable[[], object]] | None = None, **env: str
+) -> Screen:
+    """The program in a pseudo-terminal of 80 columns; each of `keys` is typed, or called, when its text was shown."""
+    return shown_in_terminal(command(*args), keys, **env)
+
+
+def shown_in_terminal(
+    line: list[str], keys: Mapping[str, bytes | Callable[[], object]] | None = None, **env: str
+) -> Screen:
+    """The same with any command."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execvpe(sys.executable, command(*args), environment(**env))
+        os.execvpe(line[0], line, environment(**env))
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     waiting = dict(keys or {})
     shown = b""
@@ -85,7 +125,8 @@ def in_terminal(*args: str, keys: Mapping[str, bytes] | None = None, **env: str)
         while chunk := _read(terminal, until):
             shown += chunk
             for text in [text for text in waiting if text.encode() in shown]:
-                os.write(terminal, waiting.pop(text))
+                key = waiting.pop(text)
+                os.write(terminal, key) if isinstance(key, bytes) else key()
     finally:
         os.close(terminal)
         _, status = os.waitpid(child, 0)

@@ -1,4 +1,4 @@
-"""The web site that the tests of the program ask, once for all of them."""
+"""What the tests of the program share: a web site to ask, and a way to run the program in this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import environment
+from atonce.cli.main import main
+from tests.cli.command import Ran, Run, environment
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,33 @@ def site() -> Iterator[str]:
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment()) as server:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the program in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("CI", "FORCE_COLOR", "ATONCE_JOBS", "ATONCE_PROGRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*args: str) -> Ran:
+        try:
+            code = main(args)
+        finally:
+            _as_in_a_new_process(tmp_path)
+        out, err = capfdbinary.readouterr()
+        return Ran(code, out, err.decode())
+
+    return run
+
+
+def _as_in_a_new_process(folder: Path) -> None:
+    """Close the workers that a process of its own would have had, and forget the modules of the test."""
+    backend = sys.modules.get("atonce._backends.process")
+    if backend is not None and backend._default is not None:
+        backend._default.close()
+        backend._default = None
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
+            del sys.modules[name]

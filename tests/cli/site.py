@@ -32,6 +32,10 @@ async def answer(request: web.Request) -> web.StreamResponse:
             return web.Response(text="\x1b[31m\x9b\u202e\u2028 end")
         case "big":
             return web.Response(body=b"x" * int(rest))
+        case "robots.txt":
+            return web.Response(
+                text="User-agent: *\nDisallow: /private\n\nUser-agent: snail\nCrawl-delay: 0.3\n"
+            )
         case "asked":
             return web.json_response(asked)
         case "infinite":

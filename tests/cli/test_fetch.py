@@ -5,43 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atonce.cli.main import main
-from tests.cli.command import items, records
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One run: exit code, what was on standard output and error, and the folder of its files."""
-
-    code: int
-    out: bytes
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the program in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("CI", "FORCE_COLOR", "ATONCE_JOBS", "ATONCE_PROGRESS"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*args: str) -> Ran:
-        code = main(args)
-        out, err = capfdbinary.readouterr()
-        return Ran(code, out, err.decode())
-
-    return run
-
+from tests.cli.command import Ran, Run, ended, items, records
 
 # -- records and exit codes ---------------------------------------------------------------------------------------
 
@@ -80,10 +49,22 @@ def test_a_file_has_a_head_and_an_end_around_the_records(run: Run, site: str) ->
     assert len(middle) == 2
     assert (end["done"], end["ok"], end["failed"], end["why"]) == (2, 1, 1, "finished")
     assert "→ pages.jsonl" in ran.err
-    assert (
-        "again:  jq -r 'select(.ok==false).in' pages.jsonl | atonce fetch -o pages-2.jsonl --retries 0"
-        in ran.err
-    )
+    assert "next:  atonce fetch -i urls.txt -o pages.jsonl --retries 0 --retry-failed" in ran.err
+    assert "\n         atonce report pages.jsonl --html\n" in ran.err
+    assert run("report", "pages.jsonl", "--html").code == 0
+    assert Path("pages.html").is_file()
+
+
+def test_of_a_pipe_the_report_alone_is_next(run: Run) -> None:
+    done = ended("fetch", "-o", "my pages.jsonl", "--retries", "0", stdin=b"no-scheme\n")
+    said = done.stderr.decode()
+    assert done.returncode == 1
+    assert "  next:  atonce report 'my pages.jsonl' --html\n" in said
+    assert "--retry-failed" not in said
+
+
+def test_a_run_without_a_journal_offers_no_report(run: Run) -> None:
+    assert "atonce report" not in run("fetch", "no-scheme", "--retries", "0").err
 
 
 def test_nothing_to_do_is_0(run: Run) -> None:
@@ -223,8 +204,8 @@ def test_statuses_that_are_asked_for_are_no_failures(run: Run, site: str) -> Non
     ("args", "said"),
     [
         (["--retires", "2"], "Did you mean"),
-        (["-j", "0"], "'0' is no whole number from 1"),
-        (["-j", "-2"], "no whole number"),
+        (["-j", "0"], "'0' is no number of jobs"),
+        (["-j", "two"], "write 8, +2, -1"),
         (["--timeout", "5 sec"], "write 30, 1.5s, 2m, 1h30m or 250ms"),
         (["--timeout", "0"], "above 0"),
         (["--rate", "10/day"], "rate is written '10/s'"),

@@ -12,13 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.cli import inputs
 from atonce.cli.exits import INPUT_OUTPUT, USAGE, Refusal
+from atonce.cli.fetch import LONGEST, itemised
+from atonce.cli.rows import source
+from atonce.cli.rows.text import line_blocks
+
+URLS = source.Reading(longest=LONGEST, trim=itemised)
+
+
+def lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    return itertools.chain.from_iterable(line_blocks(chunks, longest=LONGEST))
+
+
+def all_of(items: source.Source) -> list[str]:
+    return [row for block in items.blocks() for row in block]
 
 
 def read(path: Path) -> list[str]:
-    with closing(inputs.Input((), str(path))) as items:
-        total, found = items.total(), list(items)
+    with closing(source.Source((), str(path), URLS)) as items:
+        total, found = items.total(), all_of(items)
     assert total == len(found)
     return found
 
@@ -30,7 +42,7 @@ def cut(data: bytes, places: list[int]) -> Iterator[bytes]:
 
 @given(st.binary(max_size=200), st.lists(st.integers(min_value=0, max_value=200), max_size=8))
 def test_lines_are_the_same_wherever_the_chunks_are_cut(data: bytes, places: list[int]) -> None:
-    assert list(inputs.lines(cut(data, places))) == list(inputs.lines(iter([data] if data else [])))
+    assert list(lines(cut(data, places))) == list(lines(iter([data] if data else [])))
 
 
 @given(
@@ -41,7 +53,7 @@ def test_lines_are_the_same_wherever_the_chunks_are_cut(data: bytes, places: lis
 )
 def test_lines_come_out_as_they_were_written(written: list[str]) -> None:
     text = "".join(f"{line}\n" for line in written)
-    assert list(inputs.lines(iter([text.encode()]))) == written
+    assert list(lines(iter([text.encode()]))) == written
 
 
 @pytest.mark.parametrize(
@@ -76,8 +88,8 @@ def test_bytes_that_are_no_utf8_are_items_too_and_stay_apart(tmp_path: Path) -> 
 
 def test_of_an_endless_line_only_a_part_is_kept() -> None:
     chunks = itertools.chain(itertools.repeat(b"x" * 10_000, 1_000), [b"\nhttp://a/\n"])
-    long, short = inputs.lines(chunks)
-    assert len(long) == inputs.LONGEST
+    long, short = lines(chunks)
+    assert len(long) == LONGEST
     assert short == "http://a/"
 
 
@@ -89,7 +101,7 @@ def test_input_is_not_read_ahead_of_need() -> None:
             asked.append(number)
             yield b"line\n"
 
-    found = inputs.lines(chunks())
+    found = lines(chunks())
     assert list(itertools.islice(found, 3)) == ["line"] * 3
     assert len(asked) <= 4
 
@@ -97,15 +109,15 @@ def test_input_is_not_read_ahead_of_need() -> None:
 def test_arguments_come_before_the_file(tmp_path: Path) -> None:
     path = tmp_path / "urls.txt"
     path.write_text("b\n")
-    with closing(inputs.choose(["a"], str(path))) as items:
+    with closing(source.choose(["a"], str(path), "missing", URLS)) as items:
         assert items.total() == 2
-        assert list(items) == ["a", "b"]
+        assert all_of(items) == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "", "\0"])
 def test_a_missing_file_is_said_before_anything_starts(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refusal, match="cannot read") as refused:
-        inputs.Input((), str(tmp_path / name))
+        source.Source((), str(tmp_path / name))
     assert refused.value.code == INPUT_OUTPUT
 
 
@@ -115,10 +127,9 @@ def test_a_pipe_has_no_total_and_is_read_to_its_end(tmp_path: Path) -> None:
     writer = os.open(path, os.O_RDWR)
     try:
         os.write(writer, b"a\nb\n")
-        with closing(inputs.Input((), str(path))) as items:
+        with closing(source.Source((), str(path))) as items:
             assert items.total() is None
-            found = iter(items)
-            assert [next(found), next(found)] == ["a", "b"]
+            assert next(items.blocks()) == ["a", "b"]
     finally:
         os.close(writer)
 
@@ -127,6 +138,6 @@ def test_standard_input_is_named_once_at_most(tmp_path: Path) -> None:
     path = tmp_path / "urls.txt"
     path.touch()
     with pytest.raises(Refusal, match="give one of the two") as refused:
-        inputs.choose(["-"], str(path))
+        source.choose(["-"], str(path), "missing")
     assert refused.value.code == USAGE
-    assert inputs.choose(["-", "a"], None).path == "-"
+    assert source.choose(["-", "a"], None, "missing").path == "-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -84,7 +85,45 @@ def test_the_first_signal_waits_for_what_runs(
     assert all(row["ok"] for row in rows)
     assert 2 <= len(rows) <= 4
     assert records(out)[-1]["why"] == why
-    assert "start over:  atonce fetch --overwrite -i" in err.decode()
+    assert f"go on:  atonce fetch -i {path} -o {out} -j 2 --per-host 2 --resume" in err.decode()
+
+
+def test_a_hang_up_lets_what_runs_end_beyond_the_grace(tmp_path: Path) -> None:
+    out, gate = tmp_path / "out.jsonl", tmp_path / "gate"
+    script = f"test {{}} = 0 || while ! test -e {gate}; do sleep 0.02; done"
+    words = ["run", "-j", "2", "--grace", "10ms", "-o", str(out), script, ":::", *map(str, range(9))]
+    with started(*words) as child:
+        wait_for(lambda: out.exists() and items(out), "the first record")
+        child.send_signal(signal.SIGHUP)
+        assert child.stderr is not None
+        assert b"hung up: no new items; " in child.stderr.readline()
+        gate.touch()
+        _, err = child.communicate()
+        assert child.returncode == 129
+    rows = items(out)
+    assert all(row["ok"] for row in rows)
+    assert 2 <= len(rows) <= 4
+    assert records(out)[-1]["why"] == "hangup"
+    assert b"--resume" in err
+
+
+def test_a_terminal_that_is_closed_is_a_hang_up_and_its_bar_no_failure(tmp_path: Path) -> None:
+    out, gate = tmp_path / "out.jsonl", tmp_path / "gate"
+    script = f"test {{}} = 0 || while ! test -e {gate}; do sleep 0.02; done"
+    words = ["run", "-j", "2", "-o", str(out), script, ":::", *map(str, range(9))]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(sys.executable, command(*words), environment())
+    try:
+        shown = b""
+        while b"1/9" not in shown:
+            shown += os.read(terminal, 65_536)
+    finally:
+        os.close(terminal)
+        gate.touch()
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert records(out)[-1]["why"] == "hangup"
 
 
 def test_the_second_signal_cancels_and_the_journal_is_complete(site: str, tmp_path: Path) -> None:
@@ -215,7 +254,7 @@ def ended_with_times(*args: str) -> str:
     return done.stderr.decode()
 
 
-@pytest.mark.parametrize("args", [["--help"], ["fetch", "--help"], ["--version"]])
+@pytest.mark.parametrize("args", [["--help"], ["fetch", "--help"], ["map", "--help"], ["--version"]])
 def test_help_starts_without_the_big_packages(args: list[str]) -> None:
     found = imported_by(*args)
     assert "click" in found

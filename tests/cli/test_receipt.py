@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from atonce._runtime.terminal import Signs
 from atonce.cli.receipt import Ending, cut, lines
 from atonce.cli.tally import Failure, Tally
-from atonce.cli.terminal import Signs
 
 
 def plain(text: str, colour: str) -> str:

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.cli import record
+from atonce.cli.journal import record
+from atonce.cli.journal.spec import spec_of
+from atonce.cli.rows.keys import Keys
 
 ANY_TEXT = st.text(st.characters(), max_size=40)
 
 
 def keys_of(items: list[str]) -> list[str]:
-    keys = record.Keys()
+    keys = Keys()
     return [keys.of(item) for item in items]
 
 
@@ -61,24 +63,10 @@ def test_the_number_of_a_repeated_item_is_in_its_key() -> None:
     assert other != first
 
 
-def test_a_spec_depends_on_what_shapes_results_and_on_nothing_else() -> None:
-    spec = record.spec_of("fetch", body="text", ok="2xx")
-    assert spec == record.spec_of("fetch", ok="2xx", body="text")
-    assert (
-        len(
-            {
-                spec,
-                record.spec_of("fetch", body="json", ok="2xx"),
-                record.spec_of("map", body="text", ok="2xx"),
-            }
-        )
-        == 3
-    )
-
-
 def test_the_head_and_the_end_are_told_apart_from_rows() -> None:
-    head = record.header("7f3a", "fetch", "sha256:91c0", "urls.txt", 0.0)
+    head = record.header("7f3a", spec_of("fetch", ["x"]), "urls.txt", 0.0)
     end = record.end(3, 2, 1, "finished", 1.5)
+    assert head["does"] == ["x"]
     assert head["started"] == "1970-01-01T00:00:00.000Z"
     assert end["end"] == "1970-01-01T00:00:01.500Z"
     assert [one["atonce"] for one in (head, end)] == [1, 1]

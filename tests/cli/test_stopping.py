@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from atonce.cli.stopping import Stopper, signals
+from atonce.cli.work.stopping import Stopper, signals
 
 
 class Acts(list[str]):
@@ -94,3 +94,32 @@ async def test_a_signal_that_is_ignored_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.virtual
+async def test_a_hang_up_starts_nothing_more_and_has_all_the_patience_there_is() -> None:
+    acts = Acts()
+    stopper = acts.stopper(grace=1.0)
+    stopper.hung_up()
+    stopper.hung_up()
+    await asyncio.sleep(3_600.0)
+    assert acts == ["drain", "hung up: no new items; 3 running may end"]
+    assert stopper.why == "hangup"
+    stopper.asked("interrupted")
+    await asyncio.sleep(1.5)
+    assert acts[-1] == "cancel"
+
+
+async def test_a_hang_up_asks_the_stopper_unless_it_is_ignored() -> None:
+    acts = Acts()
+    with signals(acts.stopper()):
+        os.kill(os.getpid(), signal.SIGHUP)
+        while not acts:
+            await asyncio.sleep(0)
+    assert acts[0] == "drain"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals(Acts().stopper()):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

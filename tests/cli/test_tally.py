@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.cli.tally import Failure, Pace, Tally, Times
+from atonce._policy.pace import Pace
+from atonce.cli.tally import Failure, Tally, Times
 
 SPANS = st.lists(st.floats(min_value=1e-5, max_value=1e5), min_size=1, max_size=60)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.cli.terminal import Terminal, visible, without_credentials
+from atonce._runtime.terminal import Terminal, visible, without_credentials
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,23 @@ def segfault() -> None:
     ctypes.string_at(0)
 
 
+class Brings:
+    """A function that brings something along."""
+
+    def __init__(self, brought: object) -> None:
+        self.brought = brought
+
+    def __call__(self, n: int) -> int:
+        return n
+
+
+def hang_or(hang: Callable[[], object], n: int) -> int:
+    """Hang for all but every fifth."""
+    if n % 5:
+        hang()
+    return n
+
+
 def hang_in_c() -> None:
     """Sleep with the interpreter's lock held: no thread of this process can run."""
     ctypes.PyDLL(None).sleep(60)

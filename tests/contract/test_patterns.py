@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -51,6 +52,32 @@ async def test_no_more_is_started_ahead_of_the_consumer_than_its_bounds_allow(wo
             assert len(work.calls) <= delivered + 2 + 3 + 1
             if delivered == 20:
                 break
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_an_input_without_end_is_pulled_no_further_than_its_bounds_allow(
+    work: Work, ordered: bool
+) -> None:
+    most, pulled = 3 + 4 + 1, 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield pulled
+
+    view = stream(
+        numbers(), work.counted(SHORT / 10), on=work.backend, max_concurrency=3, buffer=4, ordered=ordered
+    )
+    async with view as results:
+        iterator = aiter(results)
+        await anext(iterator)
+        assert pulled <= 1 + most, "before the first result"
+        await asyncio.sleep(SHORT)
+        assert pulled <= 1 + most, "while nobody asks for the second"
+        for _ in range(20):
+            await anext(iterator)
+        assert pulled <= 21 + most
 
 
 async def test_a_failing_item_harms_no_other(work: Work) -> None:
@@ -114,7 +141,7 @@ async def test_items_are_tried_again(work: Work) -> None:
 async def test_each_item_has_its_own_copy_of_the_consumers_variables(work: Work) -> None:
     variable.set("the consumer's")
     got = await taken(stream(range(6), work.of(look_at), on=work.backend, max_concurrency=2).values())
-    assert got == ["the consumer's"] * 6
+    assert got == [work.seen("the consumer's")] * 6
 
 
 # -- patterns -----------------------------------------------------------------------------------------------------

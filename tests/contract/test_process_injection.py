@@ -34,9 +34,10 @@ from atonce import (
     stream,
 )
 from atonce._backends import process_handle
-from tests.contract.injection import FAULTS, POINTS, VARIABLE, idle_fault, plan, run
+from tests.contract.injection import FAULTS, HEAD, POINTS, VARIABLE, idle_fault, plan, run
 from tests.contract.ledger import Ledger
 from tests.contract.test_process_faults import LIMIT, taken
+from tests.running import IS_BRIEF
 
 #: How a call with such a fault may end; where its answer was on its way already, it may also be `Ok`.
 ENDS: dict[str, type[BaseException]] = {
@@ -53,6 +54,7 @@ ENDS: dict[str, type[BaseException]] = {
 LIES = ("garbage", "unknown", "closes")
 """Faults after which a worker goes on: its next call may be lost with it, having begun."""
 STALLS = ("stop", "hang")
+SOME = POINTS[::2] if IS_BRIEF else POINTS
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +107,7 @@ def check_innocent(outcomes: list[Any], ledger: Ledger, items: list[int], point:
     assert set(items) - set(runs) <= set(lost), where
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", SOME)
 async def test_a_fault_on_the_way_of_a_task_harms_no_other(point: str, tmp_path: Path) -> None:
     with processes() as backend:
         for fault in faults_at(point):
@@ -122,13 +124,45 @@ async def test_a_fault_on_the_way_of_a_task_harms_no_other(point: str, tmp_path:
             assert await asyncio.wait_for(spawn(abs, -77, on=backend), LIMIT) == 77
 
 
-@pytest.mark.parametrize("point", POINTS)
+def noted(notes: Path, item: Any) -> Any:
+    """Leave a note of a number, in one short write."""
+    if isinstance(item, int):
+        file = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, b"%d\n" % item)
+        os.close(file)
+    return item
+
+
+async def test_what_a_worker_ran_that_could_not_be_heard_any_more_runs_in_no_other(tmp_path: Path) -> None:
+    """On a busy machine a worker may not come to its next call before it is found out: then it is tried again."""
+    items: list[Any] = [*range(300), ("victim", plan(f"mid_write+{HEAD - 1}", "garbage")), *range(300, 600)]
+    most_lost = 0
+    for attempt in range(20):
+        notes = tmp_path / f"notes {attempt}"
+        got: list[Any] = []
+        with processes(workers=1) as backend:
+            async for one in stream(items, partial(noted, notes), on=backend, max_concurrency=1, buffer=200):
+                got.append(one)
+                if len(got) % 25 == 0:
+                    time.sleep(0.05)  # noqa: ASYNC251  # blocks the loop while the worker goes on
+        lost = [one for one in got if not one.ok]
+        assert all(isinstance(one.error, WorkerLost) for one in lost)
+        runs = Counter(notes.read_text().split())
+        assert max(runs.values()) == 1
+        assert {n for n in range(600) if f"{n}" not in runs} <= {one.input for one in lost}
+        most_lost = max(most_lost, len(lost))
+        if most_lost > 1:
+            return
+    pytest.fail("the worker never began a further call before it was found out: nothing was tested")
+
+
+@pytest.mark.parametrize("point", SOME)
 async def test_a_fault_on_the_way_of_an_item_harms_no_other(point: str, tmp_path: Path) -> None:
     with processes() as backend:
         for fault in faults_at(point):
             ledger = Ledger(tmp_path / fault)
             items: list[Any] = [*range(9), ("victim", plan(point, fault)), *range(10, 24)]
-            limit = 0.1 if fault in STALLS else None
+            limit = 0.4 if fault in STALLS else None  # of the innocents too, on whatever machine
             view = stream(items, partial(run, ledger), on=backend, timeout=limit, max_concurrency=2)
             got = await asyncio.wait_for(taken(view), LIMIT)
             assert [one.index for one in got] == list(range(24))
@@ -230,7 +264,7 @@ async def test_chaos_loses_those_on_the_workers_that_were_killed_and_no_others(t
     dice, ledger, kills = random.Random(seed), Ledger(tmp_path), count()
 
     async def killer() -> None:
-        while True:
+        for _ in range(60):  # not for ever: where starting a worker takes long, none would get anywhere
             await asyncio.sleep(dice.expovariate(25))
             workers = [one for forkserver in psutil.Process().children() for one in forkserver.children()]
             if workers:

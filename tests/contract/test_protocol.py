@@ -45,7 +45,7 @@ async def settled() -> None:
 async def test_a_backend_publishes_what_it_promises(backend: Any) -> None:
     promised = backend.capabilities
     assert isinstance(promised, Capabilities)
-    assert promised.stops in ("at the next await", "asked", "killed")
+    assert promised.stops in ("at the next await", "asked", "killed", "never")
     assert promised.default_concurrency >= 1
     assert promised.patience is None or promised.patience >= 0
     assert promised.turns >= 0

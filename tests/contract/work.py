@@ -60,6 +60,10 @@ class Work:
         """The most calls that ever ran at once."""
         return self.ledger.peak
 
+    def seen(self, value: str) -> str:
+        """What a call sees of `variable` where its caller has set it to `value`."""
+        return value if self.backend.capabilities.carries_context else "unset"
+
     async def underway(self) -> None:
         """Wait until a call of `endless` or `looking` runs."""
         assert await _set(self.ledger.underway, LONG)

@@ -9,9 +9,8 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-import psutil
-
 from tests.cli.command import ROOT, environment
+from tests.examples.processes import marked_with
 
 TOUR = ROOT / "examples" / "stdlib_tour.py"
 
@@ -20,12 +19,6 @@ def toured(*args: str, mark: str = "") -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-W", "error", str(TOUR), *args]
     env = environment(ATONCE_TEST_MARK=mark)
     return subprocess.run(line, capture_output=True, text=True, env=env, timeout=50, check=False)
-
-
-def marked_with(mark: str) -> list[psutil.Process]:
-    """The processes, whoever their parent is, that were started with `mark` in their environment."""
-    found = psutil.process_iter(["environ"])
-    return [one for one in found if (one.info["environ"] or {}).get("ATONCE_TEST_MARK") == mark]
 
 
 def test_a_short_tour_shows_receipt_and_report_and_leaves_nothing() -> None:

@@ -71,7 +71,10 @@ async def test_other_methods_are_not(method: str) -> None:
 
 
 async def test_a_retry_on_of_ones_own_is_the_whole_rule() -> None:
-    own = Retry(attempts=3, base_delay=0.0, retry_on=lambda error: "404" in str(error))
+    def is_missing(error: BaseException) -> bool:
+        return isinstance(error, HttpStatusError) and error.status == 404
+
+    own = Retry(attempts=3, base_delay=0.0, retry_on=is_missing)
     async with serving({"/404": text("", 404), "/503": text("", 503)}) as server:
         for path, times in (("/404", 3), ("/503", 1)):
             server.asked.clear()

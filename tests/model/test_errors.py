@@ -14,6 +14,7 @@ from atonce import (
     AtonceError,
     FetchError,
     HttpStatusError,
+    MailboxFull,
     NotSerializable,
     RemoteError,
     RestartLimit,
@@ -39,6 +40,7 @@ SAMPLES: list[tuple[AtonceError, dict[str, Any]]] = [
     ),
     (TooManyChildren("a"), {}),
     (RestartLimit("a"), {}),
+    (MailboxFull("a", limit=3), {"limit": 3}),
     (FetchError("a", kind="dns", url="http://x"), {"kind": "dns", "url": "http://x"}),
     (
         HttpStatusError("a", status=404, response=["r"], url="u"),

@@ -194,3 +194,17 @@ def test_a_fallback_marks_an_ok_and_never_a_failure() -> None:
     assert Ok(1, fallback=True).fallback
     assert not Ok(1).fallback
     assert not Failed(ERROR).fallback
+
+
+def test_a_fallback_knows_the_error_in_whose_place_it_stands_and_nothing_else_has_one() -> None:
+    assert Ok(1, fallback=True, error=ERROR).error is ERROR
+    assert Ok(1, fallback=True, error=ERROR).fallback
+    assert Ok(1, fallback=True).error is None
+    assert Ok(1).error is None
+    with pytest.raises(ValueError, match="fallback=True, error=error"):
+        Ok(1, error=ERROR)
+
+
+def test_a_pickled_fallback_is_still_marked_whatever_its_error_was() -> None:
+    copied = pickle.loads(pickle.dumps(Ok(1, fallback=True, error=Exception(lambda: None))))
+    assert (copied, copied.fallback, copied.error) == (Ok(1), True, None)

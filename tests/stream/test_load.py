@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -13,10 +11,9 @@ import pytest
 
 import atonce
 from atonce import stream
+from tests.growth import LITTLE, MANY, growth
 
 HUNDRED_THOUSAND = 100_000
-LITTLE = 300_000
-"""Bytes that a stream of any length may keep on top: its window, its lanes and what Python caches on the way."""
 
 
 async def at_once(n: int) -> int:
@@ -37,34 +34,19 @@ def generated(count: int) -> Iterator[int]:
     yield from range(count)
 
 
-async def peak_of(items: Any, fn: Any, **options: Any) -> tuple[int, int]:
-    """Run a stream to its end; gives how many came, and the most memory it took on top in its last nine tenths."""
-    count = 0
-    tracemalloc.start()
-    try:
-        async for _ in stream(items, fn, max_concurrency=100, **options):
-            count += 1
-            if count == 1_000:
-                gc.collect()
-                tracemalloc.reset_peak()
-                base, _ = tracemalloc.get_traced_memory()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return count, peak - base
-
-
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("fn", [at_once, with_a_pause])
-async def test_a_hundred_thousand_items_take_constant_memory(fn: Any, ordered: bool) -> None:
-    count, peak = await peak_of(range(HUNDRED_THOUSAND), fn, ordered=ordered, timeout=60.0)
-    assert count == HUNDRED_THOUSAND
+async def test_many_items_take_constant_memory(fn: Any, ordered: bool) -> None:
+    count, peak = await growth(
+        lambda: stream(range(MANY), fn, max_concurrency=100, ordered=ordered, timeout=60.0)
+    )
+    assert count == MANY
     assert peak < LITTLE
 
 
 @pytest.mark.parametrize("make", [agenerated, generated])
 async def test_inputs_of_any_kind_take_constant_memory(make: Any) -> None:
-    count, peak = await peak_of(make(20_000), at_once)
+    count, peak = await growth(lambda: stream(make(20_000), at_once, max_concurrency=100))
     assert count == 20_000
     assert peak < LITTLE
 
@@ -82,9 +64,15 @@ async def test_retries_and_failures_take_constant_memory() -> None:
         return n
 
     retry = atonce.Retry(2, base_delay=0.0, retry_on=ValueError)
-    count, peak = await peak_of(range(10_000), work, retry=retry, timeout=60.0)
+
+    def make() -> AsyncIterator[Any]:
+        calls.clear()
+        return stream(range(10_000), work, max_concurrency=100, retry=retry, timeout=60.0)
+
+    little = LITTLE + 10_000 // 3 * 200  # what `calls` keeps is the test's own
+    count, peak = await growth(make, little)
     assert count == 10_000
-    assert peak < LITTLE + 10_000 // 3 * 200, "what `calls` keeps is the test's own"
+    assert peak < little
 
 
 async def test_a_slow_head_in_a_long_stream_takes_no_more_than_its_buffer() -> None:

@@ -112,6 +112,7 @@ async def outcomes(outcome: atonce.Outcome[str]) -> None:
     assert_type(outcome.attempts, int)
     assert_type(outcome.elapsed, float)
     assert_type(outcome.fallback, bool)
+    assert_type(outcome.error, BaseException | None)
     if (
         outcome.ok is True
     ):  # mypy would narrow without the `is True`; pyright does not look at a bare attribute
@@ -150,6 +151,7 @@ async def streams() -> None:
     async for bad in atonce.stream([1], later).failed():
         assert_type(bad, atonce.Failed)
     assert_type(atonce.stream([1], later).statistics().abandoned, int)
+    assert_type(atonce.stream([1], later).progress("naps", total=1), atonce.Stream[str])
     assert_type([one async for one in atonce.stream([1], later).values()], list[str])
 
 
@@ -210,3 +212,97 @@ def values() -> None:
     assert_type(atonce.Rate(3).per, float)
     assert_type(atonce.TaskTimeout("late", timeout=1.0).timeout, float | None)
     assert_type(atonce.TaskStopped("stopped").abandoned, bool)
+
+
+class Hits(atonce.Server, max_mailbox=100):
+    def init(self, start: int, step: int = 1) -> None:
+        self.count = start + step
+
+    def handle_call(self, request: str, caller: Any) -> int | atonce.Stop:
+        return atonce.Stop(reply=0) if request == "stop" else self.count
+
+    async def handle_cast(self, message: int) -> atonce.Idle:
+        return atonce.Idle(1.0)
+
+    async def terminate(self, reason: object) -> None: ...
+
+
+async def servers() -> None:
+    assert_type(Hits(1).options(name="hits", init_timeout=None, grace=1), Hits)
+    async with Hits(1, step=2) as server:
+        assert_type(server, Hits)
+        assert_type(await server.call("next", timeout=1), Any)
+        assert_type(server.cast(1), None)
+        assert_type(server.send_after(1.5, "tick").cancel(), bool)
+        assert_type(await server.stop(timeout=1), None)
+        assert_type(server.statistics().handled, int)
+        assert_type(server.name, str | None)
+
+
+async def number_later() -> int:
+    return 1
+
+
+async def pair_later(n: int) -> tuple[str, int]:
+    return "", n
+
+
+async def agents() -> None:
+    assert_type(atonce.Agent(number_later), atonce.Agent[int])
+    async with atonce.Agent(lambda: 1, name="one", share=True) as agent:
+        assert_type(agent, atonce.Agent[int])
+        assert_type(await agent.get(lambda n: [n]), list[int])
+        assert_type(await agent.get(str, timeout=None), str)
+        assert_type(await agent.get(later), str)
+        assert_type(await agent.update(lambda n: n + 1), None)
+        assert_type(await agent.get_and_update(lambda n: (str(n), n + 1)), str)
+        assert_type(await agent.get_and_update(pair_later), str)
+        assert_type(agent.cast(lambda n: n + 1), None)
+        assert_type(await agent.stop(), None)
+
+
+async def supervisors(task: atonce.Task[str]) -> None:
+    specs = [atonce.Child(later, 1, restart="transient", grace=0), atonce.Child(Hits(1), name="hits")]
+    assert_type(specs, list[atonce.Child])
+    async with atonce.Supervisor(
+        5, 3, 5.0, "wait", atonce.Retry(base_delay=1), "sup", children=specs, strategy="rest_for_one", drain=1
+    ) as sup:
+        assert_type(sup, atonce.Supervisor)
+        assert_type(await sup.spawn(later, 1, timeout=1.0, grace=0, name="a", on="loop"), str)
+        assert_type(await sup.spawn(now, 1), str)
+        assert_type(await sup.spawn_nolink(two, 1, "a"), bytes)
+        assert_type(await sup.spawn_nolink(lambda: later(1)), str)
+        assert_type(sup.start_child(later, 1, restart="permanent"), atonce.Child)
+        assert_type(sup.start_child(Hits, 1, name="other"), atonce.Child)
+        assert_type(sup.start_child(Hits(1)), atonce.Child)
+        assert_type(sup.start_child(atonce.Supervisor()), atonce.Child)
+        assert_type(sup.start_child(atonce.Agent(number_later)), atonce.Child)
+        child = await sup.ready(sup.start_child(specs[0]))
+        assert_type(child.task, atonce.Task[Any] | None)
+        assert_type(child.age, float | None)
+        assert_type(child.last_error, BaseException | None)
+        assert_type(sup.children(), list[atonce.Task[Any] | atonce.Child])
+        assert_type(sup.count_children(), int)
+        assert_type(await sup.terminate_child(child), bool)
+        assert_type(await sup.terminate_child(task), bool)
+        assert_type(await sup.terminate_child(3), bool)
+        assert_type(await sup.idle(), None)
+        assert_type(sup.statistics().running, int)
+        assert_type(sup.whereis("other"), atonce.Child | None)
+        assert_type(atonce.whereis("sup"), Any)
+        assert_type(atonce.tree(most=10).mermaid(), str)
+        assert_type(sup.stream([1], later, max_concurrency=2), atonce.Stream[str])
+        assert_type(sup.stream(numbers(), now), atonce.Stream[str])
+        assert_type(await sup.parallel_map([1], later), list[str])
+        assert_type(await sup.parallel_map([1], now), list[str])
+
+
+def recording() -> None:
+    """What a recorder gives."""
+    with atonce.Recorder(limit=10) as recorder:
+        assert_type(recorder, atonce.Recorder)
+    assert_type(recorder.html(), str)
+    assert_type(recorder.perfetto(), str)
+    assert_type(recorder.save("a.json"), None)
+    assert_type(recorder.dropped, int)
+    assert_type(recorder.report().ok, int)

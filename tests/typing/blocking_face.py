@@ -49,6 +49,7 @@ def streams() -> None:
     assert_type(list(blocking.stream([1], later).values()), list[str])
     assert_type(list(blocking.stream([1], later).succeeded()), list[blocking.Ok[str]])
     assert_type(list(blocking.stream([1], later).failed()), list[blocking.Failed])
+    assert_type(blocking.stream([1], later).progress(), blocking.Stream[str])
     iterator = iter(blocking.stream([1], later))
     assert_type(next(iterator), blocking.Ok[str] | blocking.Failed)
     iterator.close()
@@ -78,3 +79,44 @@ def http() -> None:
     assert_type(blocking.fetch("http://a/", timeout=None, retry=2), blocking.Response)
     assert_type(blocking.fetch_stream(["http://a/"], per_host=2), blocking.Stream[blocking.Response])
     assert_type(blocking.parallel_fetch(["http://a/"]), list[blocking.Outcome[blocking.Response]])
+
+
+class Hits(blocking.Server, max_mailbox=100):
+    def init(self, start: int) -> None:
+        self.count = start
+
+    def handle_call(self, request: str, caller: Any) -> int:
+        return self.count
+
+
+def servers() -> None:
+    with Hits(1).options(name="hits") as server:
+        assert_type(server, Hits)
+        assert_type(server.call("next", timeout=1), Any)
+        assert_type(server.cast(1), None)
+        assert_type(server.send_after(1.5, "tick").cancel(), bool)
+        assert_type(server.stop("enough"), None)
+    with blocking.Agent(lambda: 1, timeout=1) as agent:
+        assert_type(agent, blocking.Agent[int])
+        assert_type(agent.get(lambda n: [n]), list[int])
+        assert_type(agent.get(later), str)
+        assert_type(agent.update(lambda n: n + 1), None)
+        assert_type(agent.get_and_update(lambda n: (str(n), n)), str)
+        assert_type(agent.cast(lambda n: n + 1), None)
+        assert_type(agent.stop(timeout=1), None)
+
+
+def supervisors() -> None:
+    with blocking.Supervisor(5, on_full="wait", children=[blocking.Child(later, 1)]) as sup:
+        assert_type(sup, blocking.Supervisor)
+        assert_type(sup.spawn(later, 1).result(), str)
+        assert_type(sup.spawn_nolink(two, 1, "a", grace=1).result(), bytes)
+        assert_type(sup.start_child(now, 1, restart="permanent"), blocking.Child)
+        assert_type(sup.ready(sup.start_child(later, 1)), blocking.Child)
+        assert_type(sup.children(), list[blocking.Task[Any] | blocking.Child])
+        assert_type(sup.terminate_child(3), bool)
+        assert_type(sup.idle(), None)
+        assert_type(blocking.whereis("sup"), Any)
+        assert_type(blocking.tree(most=10).mermaid(), str)
+        assert_type(sup.stream([1], later, max_concurrency=2), blocking.Stream[str])
+        assert_type(sup.parallel_map([1], now), list[str])

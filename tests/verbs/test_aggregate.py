@@ -88,6 +88,15 @@ async def test_a_fallback_stands_for_a_failure_and_is_marked() -> None:
 
 
 @virtual
+async def test_a_fallback_says_what_it_stands_for_and_which_source_that_was() -> None:
+    error = ValueError("x")
+    got = await aggregate({"a": source(fail, error, fallback=1), "b": source(give, 2, fallback=0)})
+    assert got["a"].error is error
+    assert error.__notes__[-1] == "atonce: source 'a'"
+    assert got["b"].error is None
+
+
+@virtual
 async def test_a_fallback_stands_for_what_is_late() -> None:
     got = await aggregate(
         {"a": source(forever, fallback=0), "b": source(forever, timeout=1.0, fallback=1)}, timeout=2.0

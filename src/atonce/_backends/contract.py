@@ -15,21 +15,23 @@ from atonce._runtime.clock import Clock
 class Capabilities:
     """What a backend honestly promises.
 
-    `stops` says when a timeout or a stop takes effect: at the next await, when the function looks (`asked`), or at
-    once (`killed`). `ends` is False where the work may go on after it was given up. `patience` is how many seconds a
-    stopped task is waited for before it is abandoned (None: the grace of its owner). `turns` is how many turns of the
-    loop a timed-out task gets to end by itself before its place is free again. `holds` says that its lanes take items
-    before they start them, and keep the bound on those that run by themselves.
+    `stops` says when a timeout or a stop takes effect: at the next await, when the function looks (`asked`), at once
+    (`killed`), or `never`, where nobody can tell the function. `ends` is False where the work may go on after it was
+    given up. `patience` is how many seconds a stopped task is waited for before it is abandoned (None: the grace of its
+    owner). `turns` is how many turns of the loop a timed-out task gets to end by itself before its place is free again.
+    `holds` says that its lanes take items before they start them, and keep the bound on those that run by themselves.
+    `carries_context` is False where calls do not see the context variables of who made them.
     """
 
     name: str
-    stops: Literal["at the next await", "asked", "killed"]
+    stops: Literal["at the next await", "asked", "killed", "never"]
     ends: bool
     shares_memory: bool
     default_concurrency: int
     patience: float | None
     turns: int
     holds: bool = False
+    carries_context: bool = True
 
 
 class Receiver(Protocol):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
 
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.pushed import PushedLanes
+from atonce._runtime.notes import as_raised
 from atonce._runtime.token import Token, token_var
 
 #: Seconds that a stopped call is given to notice `cancelled()` before it is abandoned.
@@ -24,8 +25,8 @@ class ExecutorBackend:
     **Bounded** by the executor. It cannot end a call: a timeout or a stop takes what waits out of its queue; what runs
     is asked in threads (`atonce.cancelled()`), and abandoned. A `ThreadPoolExecutor` gets context variables and time
     limits that count from the start of a call. Any other executor is taken for one in other processes: functions and
-    arguments must be what it can send, context variables stay here, and a time limit counts from the hand-over, since
-    executors do not tell when a call starts.
+    arguments must be what it can send, context variables stay here, nobody can ask a call to end, and a time limit
+    counts from the hand-over, since executors do not tell when a call starts.
 
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> async def main():
@@ -41,12 +42,13 @@ class ExecutorBackend:
         most = getattr(executor, "_max_workers", None)
         self.capabilities: Capabilities = Capabilities(
             name=type(executor).__name__,
-            stops="asked",
+            stops="asked" if self._in_threads else "never",
             ends=False,
             shares_memory=self._in_threads,
             default_concurrency=most if isinstance(most, int) and most > 0 else os.cpu_count() or 1,
             patience=PATIENCE,
             turns=0,
+            carries_context=self._in_threads,
         )
 
     def start(
@@ -65,9 +67,7 @@ class ExecutorBackend:
             )
         else:
             to.began = to.clock()
-            job.future = (
-                self._executor.submit(_run_async, fn, *args) if is_async else self._executor.submit(fn, *args)
-            )
+            job.future = self._executor.submit(_call_there, fn, args, is_async)
         job.future.add_done_callback(job.done)
         return job
 
@@ -77,8 +77,23 @@ class ExecutorBackend:
 
 
 def _run_async(fn: Callable[..., Any], *args: Any) -> Any:
-    """Run an `async def` in a loop of its own, wherever the executor has brought it."""
+    """Run an `async def` in a loop of its own."""
     return asyncio.run(fn(*args))
+
+
+def _call_there(fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool) -> Any:
+    """Make a call wherever the executor has brought it, in a context of its own; what it gives must travel back."""
+    context = copy_context()
+    value = context.run(fn, *args)
+    if not is_async and not isinstance(value, Coroutine):
+        return value
+    try:
+        return context.run(asyncio.run, value)
+    except RuntimeError as error:
+        theirs = as_raised(error)
+        if theirs is error:
+            raise
+        raise theirs from None  # not as a cause, which may not travel
 
 
 class _Job:

@@ -11,9 +11,10 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from select import poll
 from selectors import EVENT_READ, DefaultSelector
 from struct import Struct
 from typing import NoReturn
@@ -167,11 +168,41 @@ def main(control: int, preload: Sequence[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # it ends when its parent is gone, and not before
     with suppress(Exception):
         import ctypes  # noqa: F401  # workers need it, and forking is cheaper than importing
-    for name in preload:
-        try:
-            import_module(name)
-        except Exception as error:
-            sys.stderr.write(f"atonce: preload={name!r} could not be imported: {error!r}\n")
     with socket.socket(fileno=control) as life_line:
+        with _ending_with(life_line):
+            for name in preload:
+                _import(name)
         Forkserver(life_line).serve()
     os._exit(0)
+
+
+def _import(name: str) -> None:
+    try:
+        import_module(name)
+    except Exception as error:
+        sys.stderr.write(f"atonce: preload={name!r} could not be imported: {error!r}\n")
+
+
+@contextmanager
+def _ending_with(life_line: socket.socket) -> Iterator[None]:
+    """End when the parent does, by a signal, since imports may take long and nobody looks meanwhile."""
+    if not hasattr(os, "O_ASYNC"):
+        yield
+        return
+    import fcntl
+
+    line = poll()
+    line.register(life_line, 0)
+
+    def look(*_: object) -> None:
+        if line.poll(0):  # it was hung up
+            os._exit(0)
+
+    flags = fcntl.fcntl(life_line, fcntl.F_GETFL)
+    signal.signal(signal.SIGIO, look)
+    fcntl.fcntl(life_line, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life_line, fcntl.F_SETFL, flags | os.O_ASYNC)
+    look()
+    yield
+    fcntl.fcntl(life_line, fcntl.F_SETFL, flags)
+    signal.signal(signal.SIGIO, signal.SIG_DFL)

@@ -12,6 +12,7 @@ from typing import Any
 
 from atonce._backends.contract import Desk
 from atonce._model.errors import TaskStopped
+from atonce._runtime.awaited_by import show_until_done
 from atonce._runtime.owner import children_over, task_owners
 from atonce._runtime.waiting import after_turns
 
@@ -71,6 +72,7 @@ class LoopLanes:
         self._bound = bound
         self._over = over
         self._loop = asyncio.get_running_loop()
+        self._consumer = asyncio.current_task()
         self._lanes: set[Lane] = set()
         self._idle: list[Lane] = []
         self._detached: set[Lane] = set()
@@ -102,6 +104,7 @@ class LoopLanes:
         self._lanes.add(lane)
         lane.task = self._loop.create_task(self._serve(lane), context=self.desk.context.copy())
         lane.task.add_done_callback(lambda task: self._gone(lane, task))
+        show_until_done(lane.task, self._consumer)
 
     async def _serve(self, lane: Lane) -> None:
         """Be on duty until nothing is to be taken, park, and again."""
@@ -252,6 +255,10 @@ class LoopLanes:
         self._lanes.clear()
         self._detached.clear()
         return left
+
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """The asyncio tasks in which items run, those that rest included; for whoever wants to see."""
+        return [lane.task for lane in (*self._lanes.copy(), *self._detached.copy()) if lane.task is not None]
 
     @property
     def abandoned(self) -> int:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from struct import Struct
 from traceback import format_exception, format_exception_only
 from types import FunctionType
 from typing import Any
@@ -22,6 +23,11 @@ PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex})
 #: In a pickle of protocol 5 without this byte there is no name to look up: nothing in it can fail to load.
 _LOOK_UP = b"\x93"
 _MAIN = b"__main__"
+#: The pickle of bytes: PROTO, 5, BINBYTES8, length, and behind the bytes STOP.
+_BYTES = Struct("<BBBQ")
+_PROTO, _BINBYTES8 = 0x80, 0x8E
+#: A pickler writes what is larger than a frame (64 KiB, and less than that beside it) as it is, apart from the opcodes.
+_LONGEST_FRAME = 200_000
 #: A message longer than this is cut: an exception must not fill the memory of whoever hears of it.
 LONGEST = 100_000
 #: The recursion limit while an exception is pickled.
@@ -55,6 +61,35 @@ def dump(value: Any, buffers: list[Any] | None = None) -> bytes:
     return dump_whole(value, keep)
 
 
+class _Pieces:
+    """A file for a pickler, which gives it what is large as it is."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, piece: bytes | memoryview) -> None:
+        self.pieces.append(piece if isinstance(piece, bytes) else bytes(piece))
+
+
+def dump_large(value: Any, buffers: list[Any]) -> list[bytes]:
+    """As `dump`, in pieces, so that large bytes are not copied; slower where there are none."""
+    if type(value) is bytes:
+        return [_BYTES.pack(_PROTO, 5, _BINBYTES8, len(value)), value, b"."]
+    out = _Pieces()
+    try:
+        pickle.Pickler(out, 5, buffer_callback=_keeper(buffers)).dump(value)
+        if not any(map(_names_main, out.pieces)) and not cloudpickle.list_registry_pickle_by_value():
+            return out.pieces
+    except Exception:
+        out.pieces.clear()
+    buffers.clear()
+    return [dump_whole(value, _keeper(buffers))]
+
+
+def _names_main(piece: bytes) -> bool:
+    return len(piece) <= _LONGEST_FRAME and _MAIN in piece
+
+
 def _keeper(buffers: list[Any]) -> Callable[[pickle.PickleBuffer], bool]:
     """Take what is one piece of memory out of the pickle; the rest stays in it."""
 
@@ -72,8 +107,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     """cloudpickle with exceptions that are rebuilt without calling an `__init__` of odd arguments."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, BaseException) and _has_plain_reduce(type(obj)):
-            return _taken_apart(obj, obj.__reduce__())
+        if isinstance(obj, BaseException):
+            if _has_plain_reduce(type(obj)):
+                return _taken_apart(obj, obj.__reduce__())
+            return _in_its_own_way(obj, obj.__reduce_ex__(5))
         return super().reducer_override(obj)
 
 
@@ -113,9 +150,11 @@ def load(data: Any, buffers: list[Any] | None = None) -> Any:
 loads = pickle.loads
 
 
-def loads_anywhere(data: bytes) -> bool:
+def loads_anywhere(data: bytes | list[bytes]) -> bool:
     """Whether a pickle holds nothing but numbers, texts and containers of them."""
-    return _LOOK_UP not in data
+    if isinstance(data, bytes):
+        return _LOOK_UP not in data
+    return not any(len(piece) <= _LONGEST_FRAME and _LOOK_UP in piece for piece in data)
 
 
 def offender(value: Any, depth: int = 4) -> str:
@@ -216,10 +255,11 @@ def _strip(error: BaseException) -> None:
     for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         _strip(member)
     with suppress(Exception):
-        error.__cause__ = error.__context__ = None
+        for name in _BEHIND[:2]:
+            object.__setattr__(error, name, None)
         for name, part in list(vars(error).items()):
             if not _can_travel(part):
-                delattr(error, name)
+                object.__delattr__(error, name)
 
 
 def _flattened(error: BaseException) -> BaseException:
@@ -258,16 +298,44 @@ def _is_builtin(kind: type) -> bool:
     return kind.__module__ == "builtins"
 
 
+_BEHIND = ("__cause__", "__context__", "__suppress_context__")
+
+
 def _taken_apart(error: BaseException, reduced: Any) -> tuple[Any, ...]:
     attributes = reduced[2] if len(reduced) > 2 else None
     state = (attributes, error.__cause__, error.__context__, error.__suppress_context__)
-    return put_together, (type(error), reduced[1]), state, None, None, set_state
+    made_of: tuple[Any, ...] = (type(error), reduced[1])
+    if isinstance(error, BaseExceptionGroup) and "__new__" in vars(type(error)):
+        made_of += ((error.message, error.exceptions),)  # its `__new__` may take other arguments
+    return put_together, made_of, state, None, None, set_state
 
 
-def put_together(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+def _in_its_own_way(error: BaseException, reduced: Any) -> Any:
+    """What a class of exceptions makes of one itself, and beside it the notes and causes, of which it knows nothing."""
+    behind = tuple(getattr(error, name) for name in _BEHIND)
+    notes = getattr(error, "__notes__", None)
+    if not isinstance(reduced, tuple) or len(reduced) > 3 or not (notes or any(behind)):
+        return reduced
+    own = reduced[2] if len(reduced) > 2 else None
+    return *reduced[:2], (own, notes, *behind), None, None, set_own_state
+
+
+def set_own_state(error: Any, state: tuple[Any, ...]) -> None:
+    """Give it back its own state, its notes, causes and context."""
+    own, notes, *behind = state
+    if own is not None:
+        error.__setstate__(own)
+    for name, value in zip(("__notes__", *_BEHIND), (notes, *behind), strict=True):
+        if name != "__notes__" or notes:
+            object.__setattr__(error, name, value)
+
+
+def put_together(
+    kind: type[BaseException], args: tuple[Any, ...], group: tuple[Any, ...] | None = None
+) -> BaseException:
     """Make an exception of `kind` without calling an `__init__` that was written in Python."""
     builtin = next(one for one in kind.__mro__ if _is_builtin(one))
-    made: BaseException = _made(kind, builtin, args)
+    made: BaseException = _made(kind, builtin, args if group is None else group)
     with suppress(
         Exception
     ):  # some built-in types want arguments of a certain form; those are set below all the same
@@ -288,11 +356,15 @@ def _made(kind: type[BaseException], builtin: Any, args: tuple[Any, ...]) -> Bas
 
 def set_state(error: BaseException, state: tuple[Any, ...]) -> None:
     """Give it back its attributes, causes and context."""
-    attributes, error.__cause__, error.__context__, error.__suppress_context__ = state
+    attributes, *behind = state
+    for name, value in zip(_BEHIND, behind, strict=True):
+        object.__setattr__(
+            error, name, value
+        )  # whatever its own `__setattr__` refuses, as that of a frozen dataclass
     if isinstance(attributes, dict):
         for name, value in attributes.items():
             with suppress(Exception):  # a read-only attribute is what `__new__` made it
-                setattr(error, name, value)
+                object.__setattr__(error, name, value)
 
 
 def message_of(error: BaseException) -> str:

@@ -13,27 +13,20 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Self
 
-from atonce._backends import pickling
 from atonce._backends.contract import Capabilities, Desk, Receiver, Running
 from atonce._backends.process_handle import Handle
 from atonce._backends.process_lanes import ProcessLanes
-from atonce._backends.process_launch import Launcher
+from atonce._backends.process_launch import Launcher, module_names
+from atonce._backends.process_starts import MOST_WORKERS, Refusal, Starts, no_process
 from atonce._backends.process_station import Station
-from atonce._backends.process_values import call_frame
+from atonce._backends.process_values import call_frame, initializer_bytes
 from atonce._backends.worker import Start
-from atonce._model.checks import count_or_none, function, several, shown
-from atonce._model.errors import MisuseError, NotSerializable
-from atonce._runtime import telemetry
-
-#: The most workers that a backend makes by itself, whatever the bound of a stream.
-MOST_WORKERS = 64
-
-
-def cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from atonce._backends.worker_events import WorkerEvents
+from atonce._model.checks import count_or_none, function, size_or_none
+from atonce._model.errors import MisuseError
+from atonce._model.tree import Node
+from atonce._runtime.cpus import cpus
+from atonce._runtime.site import shown_site, site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +82,15 @@ class ProcessBackend:
         initializer: Callable[[], object] | None = None,
         preload: Sequence[str] = (),
     ) -> None:
+        self._site = site_of(sys._getframe(1))
         self._fixed = count_or_none("workers", workers)
         self._most = self._fixed or cpus()
         self._max_tasks = count_or_none("max_tasks_per_worker", max_tasks_per_worker)
-        self._memory = count_or_none("memory_limit", memory_limit)
-        self._initializer = None if initializer is None else _dumped(function("initializer", initializer))
-        self.launcher: Launcher = Launcher(_names(preload))
+        self._memory = size_or_none("memory_limit", memory_limit)
+        self._initializer = (
+            None if initializer is None else initializer_bytes(function("initializer", initializer))
+        )
+        self.launcher: Launcher = Launcher(module_names(preload))
         if self._fixed is not None:
             self.capabilities = Capabilities(
                 "process",
@@ -114,6 +110,8 @@ class ProcessBackend:
         self._waiting: dict[Station, None] = {}
         self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
         self._open = True
+        self._events = WorkerEvents()
+        self._starts = Starts(initializes=initializer is not None)
         self._closing = weakref.finalize(self, self.launcher.close)
         _all.add(self)
 
@@ -145,6 +143,27 @@ class ProcessBackend:
             busy = sum(1 for worker in self._at if worker.outstanding)
             return ProcessStatistics(self._count, busy, self._made, self._lost)
 
+    def nodes(self) -> list[Node]:
+        """Its workers, and what each is on, for `tree()`."""
+        with self._lock:
+            workers = sorted((*self._idle, *self._at), key=lambda one: one.number)
+        found: list[Node] = []
+        for worker in workers:
+            with suppress(ValueError):  # it is being buried
+                found.append(worker.node())
+        return found
+
+    def descriptors(self) -> set[int]:
+        """The open files through which it talks with its workers."""
+        with self._lock:
+            workers = [*self._idle, *self._at]
+        own = [number for one in workers for number in (one.calls, one.replies, one.end)]
+        sockets = [end.fileno() for one in workers for end in (one._tokens_in, one._tokens)]
+        return {*own, *sockets, *self.launcher.descriptors()}
+
+    def __repr__(self) -> str:
+        return f"<ProcessBackend of {self._count} workers, made at {shown_site(self._site)}>"
+
     def close(self) -> None:
         """Kill all workers and wait until they are gone; what they were on ends as `TaskStopped`."""
         with self._lock:
@@ -154,6 +173,7 @@ class ProcessBackend:
         for station in tuple(self._stations.values()):
             station.is_closing = True
         for worker in idle:
+            self._events.stopped(worker, "closed")
             worker.close()
         if self._pid == os.getpid():
             self._closing()
@@ -162,6 +182,7 @@ class ProcessBackend:
                 station.closed()
             else:
                 loop.call_soon_threadsafe(station.closed)
+        self._events.tell()
 
     async def __aenter__(self) -> Self:
         return self
@@ -177,32 +198,30 @@ class ProcessBackend:
 
     # -- what stations call -------------------------------------------------------------------------------------
 
-    def acquire(self, station: Station) -> Handle | None:
-        """A worker that is free, or a new one; None when there may be no more: then `offer` is called later."""
+    def acquire(self, station: Station) -> Handle | Refusal | None:
+        """A worker that is free, or a new one; None when there may be no more: then `offer` is called later.
+
+        A refusal when there is none, and none can be made.
+        """
         with self._lock:
-            if not self._open:
-                return None
-            if not self._idle:
-                self._from_closed_loops()
-            while self._idle:
-                worker = self._idle.pop()
-                if worker.end_of_life() is None:
-                    self._at[worker] = station
-                    return worker
-                self._count -= 1
-                worker.close()
-            if self._count >= self._most:
-                self._waiting[station] = None
-                self._ask_others(station)
-                return None
-            self._count += 1
-            self._made += 1
-        return self._hire(station)
+            worker: Handle | Refusal | None = self._free_one(station)
+            refusal = self._starts.refusal()
+            is_new = worker is None and self._open and refusal is None and self._count < self._most
+            if is_new:
+                self._count += 1
+                self._made += 1
+            elif worker is None and self._open:
+                worker = self._wait(station, refusal)
+        if is_new:
+            worker = self._hire(station)
+        self._events.tell()
+        return worker
 
     def release(self, worker: Handle) -> None:
         """A worker is free: it is kept, unless its time has come or there are too many."""
         with self._lock:
             self._at.pop(worker, None)
+            self._starts.went_well()
             is_kept = self._open and worker.calls_left > 0 and self._count <= self._most
             if is_kept:
                 worker.feeder = None
@@ -210,27 +229,37 @@ class ProcessBackend:
             else:
                 self._count -= 1
         if not is_kept:
+            used_up, unwanted = worker.calls_left <= 0, "surplus" if self._open else "closed"
+            self._events.stopped(worker, "used up" if used_up else unwanted)
             worker.close()
         self._offer()
+        self._events.tell()
 
     def kill(self, worker: Handle) -> None:
         """Have a worker killed; another one may take its place at once."""
         with self._lock:
             self._at.pop(worker, None)
             self._count -= 1
+            self._lost += worker.orphaned
         self.launcher.kill(worker.number)
+        if worker.orphaned:
+            self._events.died(worker)
+        else:
+            self._events.stopped(worker, "killed")
+        self._events.tell()
 
     def keeps(self, worker: Handle) -> bool:
         """Whether a worker without work may stay at its loop for a moment."""
         return self._open and not self._waiting and worker.calls_left > 0 and self._count <= self._most
 
-    def buried(self, worker: Handle) -> None:
+    def buried(self, worker: Handle, ending: tuple[int, int]) -> None:
         """A worker is dead; one that was not killed died by itself."""
         with self._lock:
             if self._at.pop(worker, None) is not None:
                 self._count -= 1
-                self._lost += 1
+                self._died(worker, ending)
         self._offer()
+        self._events.tell()
 
     def share(self, feeders: int) -> int | None:
         """How many workers each of so many feeders should have; None when nobody waits on another loop either."""
@@ -257,9 +286,16 @@ class ProcessBackend:
                 )
         return station
 
-    def _hire(self, station: Station) -> Handle:
+    def _wait(self, station: Station, refusal: Refusal | None) -> Refusal | None:
+        """Let a loop wait for a worker of another, unless there is none; with the lock held."""
+        if refusal is not None and not self._count:
+            return refusal
+        self._waiting[station] = None
+        self._ask_others(station)
+        return None
+
+    def _hire(self, station: Station) -> Handle | Refusal | None:
         """Have a worker forked; it takes calls at once, and makes them when it is up."""
-        worker = Handle(self._made, self._max_tasks)
         start = Start(
             path=sys.path,
             folder=os.getcwd(),
@@ -267,20 +303,43 @@ class ProcessBackend:
             memory_limit=self._memory,
             initializer=self._initializer,
         )
-        worker.launch(self.launcher, start)
+        try:
+            worker = Handle(self._made, self._max_tasks)
+            worker.launch(self.launcher, start)
+        except OSError as error:
+            with self._lock:
+                self._count -= 1
+                self._made -= 1
+                return self._wait(station, no_process(error))
         with self._lock:
             self._at[worker] = station
-        if telemetry.handlers:
-            telemetry.emit("worker.start", {}, {"number": worker.number})
+        self._events.started(worker)
         return worker
+
+    def _free_one(self, station: Station) -> Handle | None:
+        """An idle worker that lives; with the lock held."""
+        if self._open and not self._idle:
+            self._from_closed_loops()
+        while self._idle:
+            worker = self._idle.pop()
+            ending = worker.end_of_life()
+            if ending is None:
+                self._at[worker] = station
+                return worker
+            self._count -= 1
+            self._died(worker, ending)
+            worker.close()
+        return None
 
     def _from_closed_loops(self) -> None:
         """Take back the workers of loops that were closed, and kill those with calls; with the lock held."""
-        for worker in [worker for worker, station in self._at.items() if station.loop.is_closed()]:
+        for worker, station in [one for one in self._at.items() if one[1].loop.is_closed()]:
             del self._at[worker]
+            station.unwatch(worker)
             if worker.outstanding or worker.dying:
                 self._count -= 1
                 self.launcher.kill(worker.number)
+                self._events.stopped(worker, "killed")
                 worker.close()
             else:
                 self._idle.append(worker)
@@ -291,6 +350,16 @@ class ProcessBackend:
             with suppress(RuntimeError):  # its loop is closed
                 other.loop.call_soon_threadsafe(other.give_up)
 
+    def _died(self, worker: Handle, ending: tuple[int, int]) -> None:
+        """A worker is dead that nobody had killed, unless that was the closing; with the lock held."""
+        if self._open:
+            self._lost += 1
+            self._events.died(worker, ending)
+            if not worker.ready and not any(one.ready for one in (*self._idle, *self._at)):
+                self._starts.failed(worker, ending)
+        else:
+            self._events.stopped(worker, "closed")
+
     def _offer(self) -> None:
         """There may be a free worker: tell the loops that wait for one."""
         with self._lock:
@@ -298,23 +367,6 @@ class ProcessBackend:
         for station in stations:
             with suppress(RuntimeError):  # its loop is closed
                 station.loop.call_soon_threadsafe(station.offer)
-
-
-def _dumped(initializer: Callable[[], object]) -> bytes:
-    try:
-        return pickling.dump(initializer)
-    except pickling.CannotTravel as error:
-        raise NotSerializable(f"initializer cannot be sent to a process: {error}") from error
-
-
-def _names(preload: Sequence[str]) -> list[str]:
-    names = several("preload", preload) if not isinstance(preload, str) else [preload]
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise TypeError(
-                f"preload is a list of module names, e.g. preload=['numpy']; got {shown(preload)}"
-            )
-    return names
 
 
 _all: weakref.WeakSet[ProcessBackend] = weakref.WeakSet()

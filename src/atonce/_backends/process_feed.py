@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from atonce._backends import wire
 from atonce._backends.forkserver import NOT_STARTED
 from atonce._backends.process_handle import Handle
-from atonce._backends.process_values import check_kind, error_of, lost
+from atonce._backends.process_values import check_reply, error_of, lost
 from atonce._model.errors import TaskStopped
 
 #: Seconds of work that a worker is given at once, beside the call that it is on.
@@ -89,6 +89,10 @@ class Feeder:
 
     def key(self, entry: Any) -> Any:
         """What tells an entry from others."""
+        raise NotImplementedError
+
+    def call_name(self, entry: Any) -> str:
+        """What people call it."""
         raise NotImplementedError
 
     def take(self) -> Any:
@@ -183,13 +187,13 @@ class Feeder:
             worker.slow = False
             worker.since = replies[-1][2]
             self._learn(sum([reply[2] - reply[1] for reply in replies]) / len(replies))
-        if not worker.dying:
+        if not (worker.dying or worker.garbled):
             self._go_on(worker)
 
     def told(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
         """Take the calls that were answered off a worker's list, and tell their ends."""
         for reply in replies:
-            check_kind(reply[0])
+            check_reply(*reply[:3])
             worker.runs += 1
             self.settle(worker.outstanding.popleft(), reply)
 
@@ -201,6 +205,7 @@ class Feeder:
         worker.ready = kind == wire.READY
         worker.since = monotonic()
         if not worker.ready:
+            worker.unready = kind, bytes(data)
             worker.failure = error_of(kind, data)
 
     def _learn(self, duration: float) -> None:
@@ -214,12 +219,15 @@ class Feeder:
         if outstanding and self.stopped and self.key(outstanding[0]) in self.stopped:
             self.kill(worker)
         elif len(outstanding) <= self._depth() // 2:
-            if outstanding or not self._must_leave(worker):
+            must_leave = not outstanding and self._must_leave(worker)
+            if not must_leave:
                 self._feed(worker, [], [])
                 if not outstanding:
                     self._share(worker)
             if not outstanding:
                 self.leave(worker)
+                if must_leave:
+                    self.serve()  # what there is still to give needs another one
 
     def _must_leave(self, worker: Handle) -> bool:
         """Whether a worker without calls goes to somebody else."""
@@ -286,20 +294,20 @@ class Feeder:
         self.serve()
         return False
 
-    def refuse(self) -> None:
-        """There will be no further workers: what waits for one ends."""
+    def refuse(self, why: Callable[[], BaseException]) -> None:
+        """There is no worker for what waits for one: it ends."""
         while self.back:
-            self.fail(
-                self.back.popleft(), TaskStopped("the process backend was closed before this call began")
-            )
+            self.fail(self.back.popleft(), why())
 
     def gone(self, worker: Handle, ending: tuple[int, int]) -> None:
-        """A worker is dead, and its last answers were told: the call that it was on is lost, the others wait again."""
+        """A worker is dead, and its last answers were told: what it had begun is lost, the others wait again."""
         self.workers.discard(worker)
         self.dying.discard(worker)
         waiting = worker.outstanding
-        if waiting and self._is_lost(worker, ending):
-            entry = waiting.popleft()
+        ended = worker.begun()
+        if waiting and not ended:
+            ended = int(self._is_the_reason(worker, ending))
+        for entry in [waiting.popleft() for _ in range(min(ended, len(waiting)))]:
             self.fail(entry, self._why(worker, entry, ending))
         again = [entry for entry in waiting if not self.stopped or self.key(entry) not in self.stopped]
         for entry in waiting:
@@ -311,9 +319,9 @@ class Feeder:
             self.serve()
         self.over()
 
-    def _is_lost(self, worker: Handle, ending: tuple[int, int]) -> bool:
-        """Whether a dead worker's first call ends with it: it had begun, or several died before it."""
-        if worker.current() is not None or ending[0] == NOT_STARTED:
+    def _is_the_reason(self, worker: Handle, ending: tuple[int, int]) -> bool:
+        """Whether a call that a dead worker had not begun ends with it: several died before it, or none can start."""
+        if ending[0] == NOT_STARTED:
             return True
         key = self.key(worker.outstanding[0])
         self.deaths[key] = self.deaths.get(key, 0) + 1

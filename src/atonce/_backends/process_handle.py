@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from signal import SIGKILL
 from time import monotonic
 from typing import Any
@@ -18,12 +18,15 @@ from atonce._backends.forkserver import END, SIGNALLED
 from atonce._backends.process_launch import Launcher
 from atonce._backends.worker import Start
 from atonce._model.checks import LARGEST
+from atonce._model.tree import Node
 
 #: Bytes of replies that are read at once: the loop's other tasks have their turn in between.
 READ = 16_384
 WIDE = 1 << 20
 #: Seconds in which a worker that is up has certainly begun a call that it was sent.
 STUCK = 1.0
+#: The same while it loads the function of a stream: whatever that imports is not the time of an item.
+LOADING = 30.0
 HEAD = wire.REPLY_HEAD.size
 
 
@@ -38,13 +41,30 @@ def _shared_file() -> int:
     return fd
 
 
-class _Large:
-    """A reply that is read straight into the memory that its value will keep."""
+def _whole(data: bytes, start: int, many: int, length: int) -> tuple[int, bytes, list[bytearray]] | None:
+    """A reply with buffers of which nothing is missing in `data`: (where it ends, pickle, buffers)."""
+    at = start + wire.SIZE.size * many
+    if at + length > len(data):
+        return None
+    sizes = [size for (size,) in wire.SIZE.iter_unpack(data[start:at])]
+    if at + length + sum(sizes) > len(data):
+        return None
+    pickle, at = data[at : at + length], at + length
+    buffers: list[bytearray] = []
+    for size in sizes:
+        buffers.append(bytearray(data[at : at + size]))
+        at += size
+    return at, pickle, buffers
 
-    def __init__(self, head: tuple[Any, ...], data: bytes, scratch: wire.Scratch) -> None:
+
+class _Large:
+    """A reply of which something is missing still: that is read straight into the memory that its value will keep."""
+
+    def __init__(self, head: tuple[Any, ...], data: bytes, landing: wire.Landing) -> None:
         self.kind, many, length, self.began, self.ended = head
-        self.rest = b""
-        self._parts: list[Any] = [bytearray(wire.SIZE.size * many), scratch.take(length)]
+        self._landing = landing
+        self._sizes: list[int] = []
+        self._parts: list[Any] = [bytearray(wire.SIZE.size * many), landing.for_pickle(length)]
         self._part = self._filled = 0
         while data and not self.is_whole():
             part = self._parts[self._part]
@@ -52,8 +72,6 @@ class _Large:
             part[self._filled : self._filled + len(piece)] = piece
             data = data[len(piece) :]
             self._advance(len(piece))
-        self.is_whole()
-        self.rest = data
 
     @property
     def pickle(self) -> Any:
@@ -82,9 +100,12 @@ class _Large:
         self._filled += count
         while self._part < len(self._parts) and self._filled == len(self._parts[self._part]):
             if self._part == 0:
-                sizes = bytes(self._parts[0])
-                self._parts += [bytearray(size) for (size,) in wire.SIZE.iter_unpack(sizes)]
+                self._sizes = [size for (size,) in wire.SIZE.iter_unpack(bytes(self._parts[0]))]
+            elif self._part > 1:
+                self._parts[self._part] = self._landing.kept(self._parts[self._part])
             self._part, self._filled = self._part + 1, 0
+            if 2 <= self._part < 2 + len(self._sizes):
+                self._parts.append(self._landing.for_buffer(self._sizes[self._part - 2]))
 
 
 class Handle:
@@ -108,27 +129,41 @@ class Handle:
         self.looked: int = 0
         #: Its first unanswered call takes long: it gets no more until that is answered.
         self.slow = False
-        #: Whether its initializer is done, or what it raised; how many calls it has answered.
+        #: Whether its initializer is done, or what it raised, also as it was sent; how many calls it has answered.
         self.ready: bool = False
         self.failure: BaseException | None = None
+        self.unready: tuple[int, bytes] | None = None
         self.runs = 0
         #: When its first unanswered call became the first.
         self.since: float = 0.0
         #: Up to this call it has a heavy one among its calls.
         self.heavy = 0
-        self._closed = self._wide = False
+        self._closed, self._wide = True, False
         self._data = b""
         self._large: _Large | None = None
-        self._scratch = wire.Scratch()
+        self._landing = wire.Landing()
         self._unsent: deque[memoryview] = deque()
         self.calls: int
         self.replies: int
         self.end: int
-        self._calls_there, self.calls = os.pipe()
-        self.replies, self._replies_there = os.pipe()
-        self._tokens_in, self._tokens = socket.socketpair()
-        self.end, self._end_there = os.pipe()
-        self._page_there = _shared_file()
+        with ExitStack() as undo:
+            self._open(undo)
+            undo.pop_all()
+        self._closed = False
+
+    def _open(self, undo: ExitStack) -> None:
+        """Make pipes and page; where descriptors run out, `undo` closes those that were made."""
+
+        def mine(ends: tuple[int, ...]) -> tuple[int, ...]:
+            for fd in ends:
+                undo.callback(os.close, fd)
+            return ends
+
+        self._calls_there, self.calls = mine(os.pipe())
+        self.replies, self._replies_there = mine(os.pipe())
+        self.end, self._end_there = mine(os.pipe())
+        (self._page_there,) = mine((_shared_file(),))
+        self._tokens_in, self._tokens = [undo.enter_context(end) for end in socket.socketpair()]
         self._map = mmap.mmap(self._page_there, wire.PAGE)
         self.page: memoryview[int] = memoryview(self._map).cast("Q")
         self._times = self.page.cast("B").cast("d")
@@ -141,6 +176,9 @@ class Handle:
         calls, replies, page, end = own
         try:
             launcher.start(self.number, start, (calls, replies, self._tokens.fileno(), page, end))
+        except BaseException:
+            self.close()
+            raise
         finally:
             for fd in own:
                 os.close(fd)
@@ -233,6 +271,10 @@ class Handle:
 
     # -- looking ------------------------------------------------------------------------------------------------
 
+    def begun(self) -> int:
+        """How many of its unanswered calls have begun: more than one where its answers cannot be read."""
+        return max(0, self.page[wire.STARTED] - self.runs)
+
     def current(self) -> float | None:
         """When its first unanswered call began, by the system's monotonic clock; None when that has not."""
         if self.outstanding and self.page[wire.STARTED] > self.runs:
@@ -245,9 +287,21 @@ class Handle:
         A worker that is up and does not begin it is stopped by a signal, or stuck: then from when it might have begun.
         """
         began = self.current()
-        if began is None and self.ready and self.outstanding and monotonic() - self.since > STUCK:
-            return self.since
+        if began is None and self.ready and self.outstanding:
+            patience = LOADING if self.page[wire.LOADS] else STUCK
+            return self.since if monotonic() - self.since > patience else None
         return began
+
+    def node(self) -> Node:
+        """What it is on, and since when."""
+        number, began, calls = int(self.page[wire.PID]), self.current(), list(self.outstanding)
+        doing = self.feeder.call_name(calls[0]) if calls and self.feeder is not None else ""
+        more = f"{len(calls) - 1} more sent" if len(calls) > 1 else ""
+        state = "idle" if not calls else "starting" if began is None else "running"
+        age = None if began is None else max(0.0, monotonic() - began)
+        return Node(
+            "worker", f"pid {number}" if number else "", state, age, 0, ", ".join(filter(None, (doing, more)))
+        )
 
     def looks(self) -> bool:
         """Whether the call that it is on has ever asked `cancelled()`."""
@@ -303,11 +357,14 @@ class Handle:
                 if many > wire.MOST_BUFFERS or length > wire.MOST_BYTES:
                     self.garbled = True
                     break
+                if many and (whole := _whole(data, start, many, length)):
+                    at, pickle, buffers = whole
+                    found.append((kind, began, ended, pickle, buffers))
+                    continue
                 if many or length > READ:
                     fields = (kind, many, length, began, ended)
-                    self._large = _Large(fields, data[start:], self._scratch)
+                    self._large = _Large(fields, data[start:], self._landing)
                     at = size
-                    found += self._received_large()
                 break
             at = start + length
             found.append((kind, began, ended, data[start:at], None))
@@ -315,11 +372,10 @@ class Handle:
         return found
 
     def _received_large(self) -> list[tuple[Any, ...]]:
-        """The large reply, once it is whole, and what came behind it."""
+        """The large reply, once it is whole."""
         large = self._large
         assert large is not None
         if not large.is_whole():
             return []
         self._large = None
-        self._data = large.rest
         return [(large.kind, large.began, large.ended, large.pickle, large.buffers)]

@@ -10,7 +10,8 @@ from atonce._backends import pickling, wire
 from atonce._backends.contract import Desk
 from atonce._backends.process_feed import HEAVY, Feeder, Workers
 from atonce._backends.process_handle import Handle
-from atonce._backends.process_values import check_kind, error_of, function_frame, item_frame, value_of
+from atonce._backends.process_values import check_reply, error_of, function_frame, item_frame, value_of
+from atonce._model.call import fn_name
 from atonce._model.errors import NotSerializable, TaskStopped
 
 _NUMBERS = frozenset({int, float, bool, complex, type(None)})
@@ -30,8 +31,8 @@ class ProcessLanes(Feeder):
         self.fresh: Callable[[], Any] = desk.take  # not a method around it: this is the path of every item
         self._over = over
         self._scheduled = False
-        self._function: Any = None
-        self._refused: NotSerializable | None = None
+        self._large = False
+        self._function: Any = function_frame(desk.fn, desk.is_async, desk.context)
 
     # -- giving and hearing -------------------------------------------------------------------------------------
 
@@ -48,11 +49,12 @@ class ProcessLanes(Feeder):
     def key(self, entry: Any) -> Any:
         return entry[0]
 
+    def call_name(self, entry: Any) -> str:
+        return f"{fn_name(self.desk.fn)}[{entry[0]}]"
+
     def introduce(self, worker: Handle) -> list[Any]:
         if worker.knows is self:
             return []
-        if self._function is None:
-            self._function = function_frame(self.desk.fn, self.desk.is_async, self.desk.context)
         worker.knows = self
         return [self._function]
 
@@ -69,13 +71,14 @@ class ProcessLanes(Feeder):
         heavy = False
         for entry in entries:
             try:
-                frame = item_frame(entry[1])
+                frame = item_frame(entry[1], self._large)
             except NotSerializable as error:
                 self.fail(entry, error)
             else:
                 sent.append(entry)
                 frames.append(frame)
-                heavy = heavy or type(frame) is not bytes or len(frame) > HEAVY
+                self._large = type(frame) is not bytes
+                heavy = heavy or self._large or len(frame) > HEAVY
         return sent, heavy
 
     def told(self, worker: Handle, replies: list[tuple[Any, ...]]) -> None:
@@ -83,8 +86,8 @@ class ProcessLanes(Feeder):
         take, returned, loads = worker.outstanding.popleft, self.desk.returned, pickling.loads
         for reply in replies:
             kind, began, ended, data, buffers = reply
-            if kind != wire.VALUE:
-                check_kind(kind)
+            if kind != wire.VALUE or not began <= ended:
+                check_reply(kind, began, ended)
             worker.runs += 1
             if kind != wire.VALUE or buffers or self.stopped or self.stopping:
                 self.settle(take(), reply)

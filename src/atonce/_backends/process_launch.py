@@ -6,12 +6,14 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from atonce._backends.forkserver import LENGTH
 from atonce._backends.worker import Start
+from atonce._model.checks import several, shown
 
 #: What a forkserver runs. It needs two files of the package and not the face, whose imports would cost it 60 ms; a
 #: task that imports atonce gets the real one.
@@ -35,11 +37,23 @@ def _flags() -> list[str]:
     return flags
 
 
+def module_names(preload: Sequence[str]) -> list[str]:
+    """The argument `preload`, checked."""
+    names = several("preload", preload) if not isinstance(preload, str) else [preload]
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise TypeError(
+                f"preload is a list of module names, e.g. preload=['numpy']; got {shown(preload)}"
+            )
+    return names
+
+
 class Launcher:
     """A forkserver, started when the first worker is; closing it, or our own end however it comes, ends all workers."""
 
     def __init__(self, preload: Sequence[str]) -> None:
         self._preload = tuple(preload)
+        self._lock = threading.RLock()  # loops in several threads have workers started
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -47,6 +61,10 @@ class Launcher:
     def pid(self) -> int | None:
         """The forkserver's process id, once there is one."""
         return None if self._process is None else self._process.pid
+
+    def descriptors(self) -> list[int]:
+        """Its end of the control socket, while it is open."""
+        return [] if self._control is None else [self._control.fileno()]
 
     def start(self, number: int, start: Start, fds: Sequence[int]) -> None:
         """Have a worker forked that works on `fds`; its end is told on the last of them."""
@@ -59,6 +77,11 @@ class Launcher:
 
     def _send(self, message: tuple[str, int, Start | None], fds: Sequence[int]) -> None:
         data = pickle.dumps(message, 5)
+        with self._lock:
+            self._send_whole(message[0], data, fds)
+
+    def _send_whole(self, kind: str, data: bytes, fds: Sequence[int]) -> None:
+        """Send a message, with nobody else's in between; for a start there is a new forkserver where there is none."""
         control = self._control
         if control is not None:
             try:
@@ -67,7 +90,7 @@ class Launcher:
                 return
             except OSError:
                 self.close()  # it is dead; whoever killed it, its workers die with it
-        if message[0] == "kill":
+        if kind == "kill":
             return
         control = self._boot()
         socket.send_fds(control, [LENGTH.pack(len(data))], list(fds))
@@ -76,16 +99,22 @@ class Launcher:
     def _boot(self) -> socket.socket:
         """Start the forkserver: a fresh interpreter, never a fork of this process, which may have threads."""
         ours, theirs = socket.socketpair()
+        with ExitStack() as undo:
+            undo.enter_context(ours)
+            self._process = self._started(theirs)
+            undo.pop_all()
+        self._control = ours
+        return ours
+
+    def _started(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         code = _BOOT.format(path=sys.path, package=PACKAGE, control=theirs.fileno(), preload=self._preload)
         with theirs:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, *_flags(), "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        self._control = ours
-        return ours
 
     def let_go(self) -> None:
         """Close our end: the forkserver kills its workers and ends."""
@@ -95,8 +124,9 @@ class Launcher:
 
     def close(self) -> None:
         """End all workers, and wait until they are buried."""
-        self.let_go()
-        process, self._process = self._process, None
+        with self._lock:
+            self.let_go()
+            process, self._process = self._process, None
         if process is None:
             return
         try:

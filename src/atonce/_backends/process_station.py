@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from atonce._backends import wire
 from atonce._backends.process_feed import Feeder
 from atonce._backends.process_handle import Handle
+from atonce._backends.process_starts import Refusal
 from atonce._backends.process_tasks import TaskFeeder
-from atonce._model.errors import WorkerLost
+from atonce._model.errors import TaskStopped, WorkerLost
 
 #: How often an orphaned worker is looked at, a hundredth of that apart, before it is taken for dead.
 ORPHAN_LOOKS = 1_000
@@ -20,12 +21,14 @@ ORPHAN_LOOKS = 1_000
 KEEP = 0.5
 #: Seconds from the end of a worker's replies until it is killed, where its own end is not told first.
 SILENCE = 0.1
+#: How often a loop that waits for a worker looks for one itself: nobody tells it that another loop is closed.
+LOOK = 0.1
 
 
 class Pool(Protocol):
     """Where stations get workers from."""
 
-    def acquire(self, station: Station) -> Handle | None:
+    def acquire(self, station: Station) -> Handle | Refusal | None:
         """A worker that is free, or a new one; None when there may be no more: then `offer` is called later."""
 
     def release(self, worker: Handle) -> None:
@@ -38,11 +41,15 @@ class Pool(Protocol):
         """Whether a worker without work may stay at its loop for a moment."""
         ...
 
-    def buried(self, worker: Handle) -> None:
+    def buried(self, worker: Handle, ending: tuple[int, int]) -> None:
         """A worker is dead."""
 
     def share(self, feeders: int) -> int | None:
         """How many workers each of so many feeders should have; None when nobody waits on another loop either."""
+
+
+def _was_closed() -> BaseException:
+    return TaskStopped("the process backend was closed before this call began")
 
 
 class Station:
@@ -60,21 +67,26 @@ class Station:
         #: Without work for a moment: still watched here, since the next call is likely to come from here.
         self._free: list[Handle] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     # -- what feeders call --------------------------------------------------------------------------------------
 
     def acquire(self, feeder: Feeder) -> Handle | None:
         """A worker for `feeder`, or None: then its `serve` is called when there may be one."""
         if self._free:
-            worker: Handle | None = self._free.pop()
-            assert worker is not None
+            worker = self._free.pop()
             self._busy.add(worker)
             return worker
-        worker = self._pool.acquire(self)
-        if worker is None:
+        found = self._pool.acquire(self)
+        if not isinstance(found, Handle):
             if feeder not in self._waiting:
                 self._waiting.append(feeder)
+            if found is not None:
+                self.loop.call_soon(self._refuse, found)
+            elif self._looking is None:
+                self._looking = self.loop.call_later(LOOK, self._look)
             return None
+        worker = found
         self._busy.add(worker)
         self.loop.add_reader(worker.replies, self._readable, worker)
         self.loop.add_reader(worker.end, self._ended, worker)
@@ -89,7 +101,7 @@ class Station:
             if self._timer is None:
                 self._timer = self.loop.call_later(KEEP, self._tidy)
         else:
-            self._unwatch(worker)
+            self.unwatch(worker)
             self._pool.release(worker)
         self._next()
 
@@ -129,8 +141,12 @@ class Station:
         """Other loops wait for workers: those without work here are theirs."""
         while self._free:
             worker = self._free.pop()
-            self._unwatch(worker)
+            self.unwatch(worker)
             self._pool.release(worker)
+
+    def _look(self) -> None:
+        self._looking = None
+        self._next()
 
     def _tidy(self) -> None:
         self._timer = None
@@ -146,16 +162,28 @@ class Station:
         """The backend was closed and all workers are dead: whatever they were on or was to come ends."""
         feeders = {self.tasks, *self._waiting, *(worker.feeder for worker in self._busy)}
         self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._looking):
+            if timer is not None:
+                timer.cancel()
         for worker in {*self._busy, *self._free, *self._dying}:
             self._ended(worker)
         for feeder in feeders:
-            feeder.refuse()
+            feeder.refuse(_was_closed)
+
+    def _refuse(self, why: Refusal) -> None:
+        """There is no worker now for those that wait; what comes later may find one."""
+        waiting, self._waiting = self._waiting, deque()
+        for feeder in waiting:
+            feeder.refuse(why)
+            feeder.serve()
 
     def _next(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().serve()
+        """Serve those that wait, until one of them has to wait again; some have been served in the meantime."""
+        while self._waiting:
+            feeder = self._waiting.popleft()
+            feeder.serve()
+            if feeder in self._waiting:
+                return
 
     def _readable(self, worker: Handle) -> None:
         if not self._hear(worker) and worker.silent:
@@ -206,8 +234,8 @@ class Station:
         feeder = worker.feeder
         worker.dying = True
         self.drain(worker)
-        self._unwatch(worker)
-        self._pool.buried(worker)
+        self.unwatch(worker)
+        self._pool.buried(worker, ending)
         if feeder is not None:
             feeder.gone(worker, ending)
         worker.close()
@@ -230,7 +258,7 @@ class Station:
         self.loop.call_later(SILENCE / 100, self._ended, worker)
         return True
 
-    def _unwatch(self, worker: Handle) -> None:
+    def unwatch(self, worker: Handle) -> None:
         """Hear no more of a worker."""
         self._busy.discard(worker)
         self._dying.discard(worker)

@@ -26,6 +26,9 @@ class TaskFeeder(Feeder):
     def key(self, entry: Any) -> Any:
         return entry
 
+    def call_name(self, entry: Any) -> str:
+        return str(getattr(entry._to, "name", ""))
+
     def encode(self, entries: list[Any], frames: list[Any]) -> tuple[list[Any], bool]:
         heavy = False
         for job in entries:

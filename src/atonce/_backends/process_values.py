@@ -17,7 +17,6 @@ from atonce._model.errors import NotSerializable, RemoteError, WorkerLost
 from atonce._runtime.notes import annotate
 
 _INSTEAD = "pass what can be pickled (open files and locks inside the function), or run it with on='thread'"
-_head = wire.CALL_HEAD.pack
 
 
 def call_frame(fn: Callable[..., Any], args: tuple[Any, ...], is_async: bool, context: Context) -> Any:
@@ -40,14 +39,19 @@ def function_frame(fn: Callable[..., Any], is_async: bool, context: Context) -> 
     return wire.frame(wire.FUNCTION, data, buffers)
 
 
-def item_frame(item: Any) -> Any:
-    """The frame of one item of a stream."""
-    if type(item) in pickling.PLAIN:
-        data = pickling.dump(item)
-        return _head(wire.ITEM, 0, len(data)) + data
+def initializer_bytes(initializer: Callable[[], object]) -> bytes:
+    """The argument `initializer` as new workers get it."""
+    try:
+        return pickling.dump(initializer)
+    except pickling.CannotTravel as error:
+        raise NotSerializable(f"initializer cannot be sent to a process: {error}") from error
+
+
+def item_frame(item: Any, large: bool) -> Any:
+    """The frame of one item of a stream, which is likely to be `large` when the one before it was."""
     buffers: list[Any] = []
     try:
-        data = pickling.dump(item, buffers)
+        data = pickling.dump_large(item, buffers) if large else pickling.dump(item, buffers)
     except pickling.CannotTravel as error:
         raise NotSerializable(
             f"the item cannot be sent to a process: {error}; {_INSTEAD}"
@@ -70,10 +74,12 @@ def _refused(fn: Callable[..., Any], args: tuple[Any, ...]) -> NotSerializable:
 # -- replies ------------------------------------------------------------------------------------------------------
 
 
-def check_kind(kind: int) -> None:
-    """Raise `Garbled` for a reply of no known kind."""
+def check_reply(kind: int, began: float, ended: float) -> None:
+    """Raise `Garbled` for a reply of no known kind, or of a call that ended before it began."""
     if not wire.VALUE <= kind <= wire.UNLOADABLE:
         raise wire.Garbled(f"it sent back a reply of an unknown kind, {kind}")
+    if not began <= ended:
+        raise wire.Garbled(f"it sent back a reply of a call from {began:g} to {ended:g}")
 
 
 def error_of(kind: int, data: Any) -> BaseException:

@@ -82,6 +82,12 @@ class PushedLanes:
             except Exception as error:
                 self.ended(entry, None, error)
 
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """The asyncio tasks in which items run, where they do; for whoever wants to see."""
+        entries = [*self._items.copy(), *self._given_up.copy()]
+        parts = [part for entry in entries for part in (entry.running, entry.awaiting)]
+        return [part for part in parts if isinstance(part, asyncio.Task)]
+
     def wants(self, entry: _Item) -> bool:
         """Whether the end of this call still matters."""
         return not self._stopping and not entry.given_up

@@ -22,6 +22,7 @@ from atonce._backends.thread_lane import Lane
 from atonce._backends.thread_lanes import ThreadLanes
 from atonce._model.checks import count
 from atonce._model.errors import MisuseError
+from atonce._runtime.aside import here
 
 #: Seconds that a worker without work waits before it ends.
 IDLE = 5.0
@@ -61,8 +62,9 @@ class ThreadBackend:
     **Bounded**: at most `max_threads` threads; further calls wait in a queue. A thread cannot be ended from outside: a
     timeout or a stop asks (`atonce.cancelled()` turns True in the function), and what does not look is *abandoned*:
     its place is free at once, its late result is dropped, and `statistics()` counts it until it ends. An `async def`
-    runs in its thread in a loop of its own. A stream inside a call of a thread, which waits for it, gets one thread in
-    any case, so that nested streams never wait for each other's threads.
+    runs in its thread in a loop of its own. A thread that waits in a verb of `atonce.blocking` does not count among
+    `max_threads` meanwhile, and a stream inside a call, which that thread waits for, gets one thread in any case:
+    nested calls and streams never wait for each other's threads.
 
     >>> async def main():
     ...     async with ThreadBackend() as threads:
@@ -94,6 +96,8 @@ class ThreadBackend:
         self._queued = 0
         self._running = 0
         self._abandoned = 0
+        #: Threads that wait in a blocking verb for work that may need a thread itself.
+        self._aside = 0
         self._open = True
         self._replies: dict[asyncio.AbstractEventLoop, Replies] = {}
         self._runs: WeakSet[ThreadLanes] = WeakSet()
@@ -215,30 +219,55 @@ class ThreadBackend:
             work.state = "queued"
             self._queued += work.is_call
             if self._idle:
-                worker = self._idle.pop()
-                worker.work = work
-                worker.bell.release()
+                self._wake(work)
                 return
-            if not must and len(self._threads) >= self._most:
+            if not must and len(self._threads) - self._aside >= self._most:
                 self.waiting.append(work)
                 return
-            thread = threading.Thread(
-                target=self._serve,
-                args=(_Worker(work),),
-                name=f"atonce-thread-{next(self._numbers)}",
-                daemon=True,
-            )
-            self._threads.add(thread)
+            thread = self._thread_for(work)
         try:
             thread.start()
         except RuntimeError:
             if not self._without(thread, work, must=must):
                 raise
 
+    def stand_aside(self, threads: int) -> None:
+        """So many more of its threads wait for others' work (-1: one goes on), and do not count meanwhile."""
+        with self._lock:
+            self._aside += threads
+            if threads < 0 or not self.waiting or len(self._threads) - self._aside >= self._most:
+                return
+            work = self.waiting.popleft()
+            thread = self._thread_for(work)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._without(thread, work, must=False)  # True: the thread that asks is one to wait for
+
+    def _wake(self, work: _Work) -> None:
+        """Give it to an idle worker; the lock is held."""
+        worker = self._idle.pop()
+        worker.work = work
+        worker.bell.release()
+
+    def _thread_for(self, work: _Work) -> threading.Thread:
+        """A new thread, counted, that begins with `work`."""
+        thread = threading.Thread(
+            target=self._serve,
+            args=(_Worker(work),),
+            name=f"atonce-thread-{next(self._numbers)}",
+            daemon=True,
+        )
+        self._threads.add(thread)
+        return thread
+
     def _without(self, thread: threading.Thread, work: _Work, *, must: bool) -> bool:
-        """A thread could not be started: let its work wait for another; False when it must not, or there is none."""
+        """A thread could not be started: its work waits for another; False when it must not wait, or there is none."""
         with self._lock:
             self._threads.discard(thread)
+            if self._idle:
+                self._wake(work)
+                return True
             if not must and self._threads:
                 self.waiting.append(work)
                 return True
@@ -249,6 +278,7 @@ class ThreadBackend:
     def _serve(self, worker: _Worker) -> None:
         """A worker's life. It is at disposal again before it tells the end of a call, whose owner may have another."""
         work, worker.work = worker.work, None
+        here.pool = self
         try:
             while work is not None:
                 if self.begin(work):
@@ -270,7 +300,9 @@ class ThreadBackend:
                 done.state = "done"
             if self.waiting:
                 return False, self.waiting.popleft()
-            if not self._open or len(self._threads) > self._most:
+            if not self._open or len(self._threads) - self._aside > self._most:
+                # It takes no more: others may have its place while it tells its last end.
+                self._threads.discard(threading.current_thread())
                 return False, None
             self._idle.append(worker)
             return True, None
@@ -281,6 +313,7 @@ class ThreadBackend:
             with self._lock:
                 if worker in self._idle:
                     self._idle.remove(worker)
+                    self._threads.discard(threading.current_thread())
                     return None
             worker.bell.acquire()  # it was given work in the last moment
         work, worker.work = worker.work, None

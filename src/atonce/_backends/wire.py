@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from struct import Struct
 from typing import Any
@@ -25,7 +26,7 @@ RUN, SKIP = b"r", b"s"
 MOST_BUFFERS, MOST_BYTES = 1 << 24, 1 << 44
 
 # Words of the page that a worker shares with its parent.
-STARTED, BEGAN, STOP, LOOKS = 0, 1, 2, 3
+STARTED, BEGAN, STOP, LOOKS, PID, LOADS = 0, 1, 2, 3, 4, 5
 PAGE = 4096
 
 #: A piece of a frame larger than this is not copied together with others, and is read into memory of its own.
@@ -38,10 +39,14 @@ class Garbled(Exception):
     """What came out of a pipe is no reply: whoever wrote it cannot be trusted any more."""
 
 
-def frame(kind: int, data: bytes, buffers: list[Any]) -> bytes | list[Any]:
+def frame(kind: int, data: bytes | list[bytes], buffers: list[Any]) -> bytes | list[Any]:
     """One frame to a worker; a list of its pieces where joining them would copy what is large."""
-    head = CALL_HEAD.pack(kind, len(buffers), len(data))
-    return joined(head, data, buffers)
+    return joined(CALL_HEAD.pack(kind, len(buffers), size_of(data)), data, buffers)
+
+
+def size_of(data: bytes | list[bytes]) -> int:
+    """The length of a pickle that may be in pieces."""
+    return len(data) if isinstance(data, bytes) else sum(map(len, data))
 
 
 #: Before a call for a worker without work: it has no token, since nobody would want it back.
@@ -50,12 +55,14 @@ NO_TOKEN = CALL_HEAD.pack(AT_ONCE, 0, 0)
 FORGOTTEN = CALL_HEAD.pack(FORGET, 0, 0)
 
 
-def joined(head: bytes, data: bytes, buffers: list[Any]) -> bytes | list[Any]:
+def joined(head: bytes, data: bytes | list[bytes], buffers: list[Any]) -> bytes | list[Any]:
     """Put a frame together."""
-    if buffers:
-        sizes = [SIZE.pack(buffer.nbytes) for buffer in buffers]
-        return [b"".join((head, *sizes, data)), *buffers]
-    return head + data if len(data) <= LARGE else [head, data]
+    if isinstance(data, bytes):
+        if not buffers and len(data) <= LARGE:
+            return head + data
+        data = [data]
+    sizes = [SIZE.pack(buffer.nbytes) for buffer in buffers]
+    return [b"".join((head, *sizes)), *data, *buffers]
 
 
 def write_all(fd: int, pieces: list[Any]) -> None:
@@ -69,19 +76,47 @@ def write_all(fd: int, pieces: list[Any]) -> None:
             views[0] = views[0][written:]
 
 
+def aligned(size: int) -> memoryview:
+    """New memory that begins at a page, where the system copies several times as fast; MemoryError if there is none."""
+    try:
+        return memoryview(mmap.mmap(-1, size))
+    except OSError as error:
+        raise MemoryError(f"no memory for {size} bytes") from error
+
+
 class Scratch:
-    """Memory that is used again for one large pickle after another: loading copies out of it what stays."""
+    """Memory that is used again for one large piece after another: who takes it copies out what stays."""
 
     def __init__(self) -> None:
-        self._memory = bytearray()
+        self._memory = memoryview(b"")
 
-    def take(self, size: int) -> memoryview | bytearray:
+    def take(self, size: int) -> memoryview:
         """Memory of `size` bytes, which is the next one's after that; what is very large gets its own."""
         if size > KEPT:
-            return bytearray(size)
+            return aligned(size)
         if len(self._memory) < size:
-            self._memory = bytearray(size)
-        return memoryview(self._memory)[:size]
+            self._memory = aligned(size)
+        return self._memory[:size]
+
+
+class Landing:
+    """Where the large pieces of a frame are read to: the pickle, from which is loaded, and the buffers, which stay."""
+
+    def __init__(self) -> None:
+        self._pickle = Scratch()
+        self._buffer = Scratch()
+
+    def for_pickle(self, size: int) -> memoryview:
+        """Memory that is good until the next large pickle."""
+        return self._pickle.take(size)
+
+    def for_buffer(self, size: int) -> memoryview | bytearray:
+        """Memory to read a buffer to; `kept` makes of it what stays."""
+        return bytearray(size) if size > KEPT else self._buffer.take(size)
+
+    def kept(self, buffer: memoryview | bytearray) -> bytearray:
+        """A buffer that was read, as memory of its own."""
+        return buffer if isinstance(buffer, bytearray) else bytearray(buffer)
 
 
 class Reader:
@@ -92,14 +127,20 @@ class Reader:
         self._head = head
         self._data = b""
         self._at = 0
-        self._scratch = Scratch()
+        self._landing = Landing()
 
     def frame(self) -> tuple[tuple[Any, ...], Any, list[Any]]:
         """Wait for the next frame: (fields of its head, pickle, buffers); EOFError when the other side is gone."""
         fields = self._head.unpack(self._take(self._head.size))
         sizes = [SIZE.unpack(self._take(SIZE.size))[0] for _ in range(fields[1])]
-        data = self._take(fields[2]) if fields[2] <= LARGE else self._fill(self._scratch.take(fields[2]))
-        return fields, data, [self._take(size) for size in sizes]
+        size = fields[2]
+        data = self._take(size) if size <= LARGE else self._fill(self._landing.for_pickle(size))
+        return fields, data, [self._buffer(size) for size in sizes]
+
+    def _buffer(self, size: int) -> Any:
+        if size <= LARGE:
+            return bytearray(self._take(size))
+        return self._landing.kept(self._fill(self._landing.for_buffer(size)))
 
     def _take(self, size: int) -> Any:
         end = self._at + size
@@ -107,8 +148,6 @@ class Reader:
             taken = self._data[self._at : end]
             self._at = end
             return taken
-        if size > LARGE:
-            return self._fill(bytearray(size))
         rest = self._data[self._at :]
         while len(rest) < size:
             more = os.read(self._fd, LARGE)

@@ -55,10 +55,13 @@ class Worker:
         self._tokens = tokens
         self._page = memoryview(mmap.mmap(page, wire.PAGE)).cast("Q")
         self._times = self._page.cast("B").cast("d")
+        self._page[wire.PID] = os.getpid()
         self._number = 0
         self._let_in = b""
         self._no_token = False
         self._grab = 1
+        #: The last result was large, and so may the next one be.
+        self._large = False
         self._function: Function | BaseException | None = None
 
     @property
@@ -83,7 +86,9 @@ class Worker:
             elif kind == wire.AT_ONCE:
                 self._no_token = True
             else:
+                self._page[wire.LOADS] = 1
                 self._function = self._learned(data, buffers) if kind == wire.FUNCTION else None
+                self._page[wire.LOADS] = 0
             del data, buffers
 
     def _refuse(self, error: MemoryError) -> None:
@@ -170,8 +175,10 @@ class Worker:
         else:
             ended = monotonic()
             self._grab = AT_ONCE if ended - began < SHORT else 1
-            if type(value) in PLAIN:
-                self._reply(wire.VALUE, dumps(value, 5), [], began, ended)
+            if type(value) in PLAIN and not self._large:
+                data = dumps(value, 5)
+                self._large = len(data) > wire.LARGE
+                self._reply(wire.VALUE, data, [], began, ended)
             else:
                 self._reply_value(value, began, ended)
 
@@ -180,7 +187,8 @@ class Worker:
     def _reply_value(self, value: Any, began: float, ended: float) -> None:
         buffers: list[Any] = []
         try:
-            data = pickling.dump(value, buffers)
+            data = pickling.dump_large(value, buffers) if self._large else pickling.dump(value, buffers)
+            self._large = wire.size_of(data) > wire.LARGE
             if not pickling.loads_anywhere(data):
                 data = _checked(value, data, buffers)
         except BaseException as error:
@@ -193,9 +201,14 @@ class Worker:
         reason = pickle.dumps((what, pickling.one_line(error), pickling.traceback_of(error)), 5)
         self._reply(wire.UNLOADABLE, reason, [], began, monotonic())
 
-    def _reply(self, kind: int, data: bytes, buffers: list[Any], began: float, ended: float) -> None:
-        head = wire.REPLY_HEAD.pack(kind, len(buffers), len(data), began, ended)
-        frame = head + data if len(data) < 4_096 and not buffers else joined(head, data, buffers)
+    def _reply(
+        self, kind: int, data: bytes | list[bytes], buffers: list[Any], began: float, ended: float
+    ) -> None:
+        if isinstance(data, bytes) and not buffers and len(data) <= wire.LARGE:  # nearly all are so
+            frame: bytes | list[Any] = wire.REPLY_HEAD.pack(kind, 0, len(data), began, ended) + data
+        else:
+            head = wire.REPLY_HEAD.pack(kind, len(buffers), wire.size_of(data), began, ended)
+            frame = joined(head, data, buffers)
         if isinstance(frame, bytes):
             written = os.write(self._replies, frame)
             if written == len(frame):
@@ -216,10 +229,10 @@ class Worker:
         return True
 
 
-def _checked(value: Any, data: bytes, buffers: list[Any]) -> bytes:
+def _checked(value: Any, data: bytes | list[bytes], buffers: list[Any]) -> bytes | list[bytes]:
     """Load a result here first: what cannot be loaded must harm nobody but its own call."""
     try:
-        pickling.load(data, list(buffers))
+        pickling.load(data if isinstance(data, bytes) else b"".join(data), list(buffers))
     except Exception:
         buffers.clear()
         data = pickling.dump_whole(value)
@@ -278,10 +291,22 @@ def _settle_in(start: Start, forkserver: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # what a worker prints must survive its end
+    _keep_freed_memory()
     if start.memory_limit is not None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (start.memory_limit, start.memory_limit))
+
+
+def _keep_freed_memory() -> None:
+    """Keep up to 64 MiB of freed memory for the next call: to get it anew, page by page, costs more than to fill it."""
+    trim_threshold, mmap_threshold = -1, -3
+    with suppress(Exception):  # glibc's alone
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_threshold, 32 << 20)
+        mallopt(trim_threshold, 64 << 20)
 
 
 def _die_with(forkserver: int) -> None:

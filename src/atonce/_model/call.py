@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import CO_COROUTINE, iscoroutinefunction, signature
+from inspect import CO_COROUTINE, CO_VARARGS, CO_VARKEYWORDS, iscoroutinefunction, signature
 from types import FunctionType
 from typing import Any
 
 from atonce._model.checks import function, shown
+
+_VAR_OR_KEYWORD = CO_VARARGS | CO_VARKEYWORDS
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
@@ -36,6 +38,18 @@ def check_call(name: str, fn: object, args: tuple[Any, ...]) -> Callable[..., An
             f"{fn_name(checked)}{shown_signature(wanted)} cannot be called with {len(args)} argument(s): {error}"
         ) from None
     return checked
+
+
+def checked_is_async(fn: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Check that `fn` is a function that takes `args`, and say whether it is async; quick for plain functions."""
+    if type(fn) is FunctionType:
+        code = fn.__code__
+        flags = code.co_flags
+        if code.co_argcount != len(args) or flags & _VAR_OR_KEYWORD or code.co_kwonlyargcount:
+            check_call("fn", fn, args)
+        return flags & CO_COROUTINE != 0
+    check_call("fn", fn, args)
+    return is_async(fn)
 
 
 def shown_signature(wanted: object) -> str:

@@ -72,7 +72,24 @@ class TooManyChildren(AtonceError):
 
 
 class RestartLimit(AtonceError):
-    """A supervisor restarted its children more often than it may, and gave up."""
+    """A supervisor would have had to restart its children more often than it may, and gave up.
+
+    `child` is the name of the child that ended last, `restarts` how many restarts were due within the window; its
+    last error is the `__cause__`.
+    """
+
+    def __init__(self, message: str, *, child: str = "", restarts: int = 0) -> None:
+        super().__init__(message)
+        self.child = child
+        self.restarts = restarts
+
+
+class MailboxFull(AtonceError):
+    """A message that does not wait found a server's mailbox full; `limit` is its `max_mailbox`."""
+
+    def __init__(self, message: str, *, limit: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class FetchError(AtonceError):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class _OkDraft(Generic[T_co]):
     """An `Ok` while it is being made: the same slots, still writable."""
 
-    __slots__ = ("attempts", "elapsed", "fallback", "index", "input", "value")
+    __slots__ = ("_instead", "attempts", "elapsed", "index", "input", "value")
 
     def __init__(
         self,
@@ -24,14 +24,15 @@ class _OkDraft(Generic[T_co]):
         input: Any,
         attempts: int,
         elapsed: float,
-        fallback: bool = False,
+        instead: BaseException | bool = False,
     ) -> None:
         self.value: T_co = value
         self.index: int | None = index
         self.input: Any = input
         self.attempts: int = attempts
         self.elapsed: float = elapsed
-        self.fallback: bool = fallback
+        #: Whether the value is a fallback's; the error in whose place it stands, where that is known.
+        self._instead: BaseException | bool = instead
 
 
 class Ok(_OkDraft[T_co]):
@@ -39,7 +40,8 @@ class Ok(_OkDraft[T_co]):
 
     Frozen, comparable by `value`, picklable, for `match`: `case Ok(value)`. Beside the value, and outside equality:
     `index` and `input` of the item (streams), `attempts` used, `elapsed` seconds of the last attempt, `fallback`
-    (True when the value is a fallback's and the work itself failed).
+    (True when the value is a fallback's and the work itself failed), and `error`: what it failed with then, else None.
+    A copy that was pickled knows `fallback` and not `error`.
 
     >>> Ok(3).unwrap()
     3
@@ -59,10 +61,22 @@ class Ok(_OkDraft[T_co]):
         attempts: int = 1,
         elapsed: float = 0.0,
         fallback: bool = False,
+        error: BaseException | None = None,
     ) -> None:
-        _fill(
-            self, value=value, index=index, input=input, attempts=attempts, elapsed=elapsed, fallback=fallback
-        )
+        if error is not None and not fallback:
+            raise ValueError("an Ok has an error only as a fallback: Ok(value, fallback=True, error=error)")
+        slots = {"value": value, "index": index, "input": input, "attempts": attempts, "elapsed": elapsed}
+        _fill(self, **slots, _instead=bool(fallback) if error is None else error)
+
+    @property
+    def fallback(self) -> bool:
+        """Whether the value is a fallback's, and the work itself failed."""
+        return self._instead is not False
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the work failed with, where a fallback's value stands in for it; None where it succeeded."""
+        return self._instead if isinstance(self._instead, BaseException) else None
 
     def unwrap(self) -> T_co:
         """Give the value."""
@@ -182,13 +196,18 @@ Outcome: TypeAlias = Ok[T] | Failed
 
 
 def make_ok(
-    value: T, index: int | None, input: Any, attempts: int, elapsed: float, fallback: bool = False
+    value: T,
+    index: int | None,
+    input: Any,
+    attempts: int,
+    elapsed: float,
+    instead: BaseException | bool = False,
 ) -> Ok[T]:
     """Make an `Ok` by position, about 0.15 us: fill the draft, then freeze it by giving it its class.
 
     Setting six slots of a frozen object one by one costs three times as much, and every item of a stream pays it.
     """
-    draft: Any = _OkDraft(value, index, input, attempts, elapsed, fallback)
+    draft: Any = _OkDraft(value, index, input, attempts, elapsed, instead)
     draft.__class__ = Ok
     frozen: Ok[T] = draft
     return frozen

@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
+from weakref import ref
 
 from atonce._model.errors import MisuseError
+from atonce._runtime.awaited_by import shows_children
 from atonce._runtime.clock import Clock, clock_of
 from atonce._runtime.sigterm import heed as heed_sigterm
 from atonce._runtime.waiting import resolve, wait_for_end
@@ -44,8 +46,10 @@ class Owner:
 
     #: Whether its children run on the private loop of the blocking face.
     on_portal = False
+    #: Whether `owners` finds it by its asyncio task.
+    has_task = False
 
-    __slots__ = ("children", "clock", "closed", "empty", "is_scope", "pid")
+    __slots__ = ("__weakref__", "children", "clock", "closed", "empty", "is_scope", "pid")
 
     def __init__(self) -> None:
         heed_sigterm()
@@ -58,6 +62,8 @@ class Owner:
         self.clock: Clock | None = None
         #: Resolved when the last child is gone, where somebody waits for that.
         self.empty: asyncio.Future[None] | None = None
+        if not self.has_task:
+            _others.add(ref(self, _others.discard))
 
     def read_clock(self, loop: asyncio.AbstractEventLoop) -> Clock:
         """Remember the clock of the loop that runs the children."""
@@ -86,6 +92,7 @@ class Owner:
         for child in tuple(self.children):
             child.stop()
 
+    @shows_children
     async def wait_empty(self, grace: float, *, quiet: bool = False) -> None:
         """Wait until no child is left, at most `grace` seconds; what is left then is abandoned and logged.
 
@@ -108,8 +115,14 @@ class Owner:
         self.empty = empty
 
 
+#: Scopes, supervisors, servers, the interpreter: for whoever wants to see what there is.
+_others: set[ref[Owner]] = set()
+
+
 class TaskOwner(Owner):
     """The children of one asyncio task: when it ends, normally or not, they are stopped."""
+
+    has_task = True
 
     __slots__ = ("loop", "task")
 
@@ -126,6 +139,19 @@ scope_var: ContextVar[Owner | None] = ContextVar("atonce_scope", default=None)
 
 #: Owners by asyncio task; a lane looks here after each item, so it is a plain dict.
 task_owners: dict[asyncio.Task[Any] | None, TaskOwner] = {}
+
+
+def owners() -> list[Owner]:
+    """Every owner of this process; from any thread, of about this moment."""
+    pid = os.getpid()
+    others = [found() for found in _others.copy()]  # a copy is made at once, whatever other threads do
+    every = (*list(task_owners.values()), *others)
+    return [owner for owner in every if owner is not None and owner.pid == pid]
+
+
+def host_of(owner: Owner) -> asyncio.Task[Any] | None:
+    """The asyncio task that an owner is, or in whose code its block stands."""
+    return owner.task if isinstance(owner, TaskOwner) else getattr(owner, "host", None)
 
 
 class _Here(threading.local):

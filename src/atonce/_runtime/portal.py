@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from atonce._model.errors import MisuseError
+from atonce._runtime.aside import standing_aside
 from atonce._runtime.owner import GRACE, Owner, scope_var
 from atonce._runtime.scope import Scope
 from atonce._runtime.site import site_of, site_var
@@ -147,8 +148,9 @@ class Portal:
             raise MisuseError("atonce.blocking is closed: the interpreter is exiting")
         try:
             self.post(start)
-            while not visit.wait(LOOK):
-                self.kick()
+            with standing_aside():
+                while not visit.wait(LOOK):
+                    self.kick()
         except BaseException:
             self.post(visit.cancel)
             self.kick()
@@ -221,6 +223,11 @@ def _close() -> None:
 
 
 _making = threading.Lock()
+
+
+def existing_portal() -> Portal | None:
+    """The private loop of this process, if it was ever needed."""
+    return _portal if _portal is not None and _portal.pid == os.getpid() else None
 
 
 def portal() -> Portal:

@@ -90,6 +90,16 @@ class Scope(Owner):
         body = None if error is None or error is cancelled else error
         return self._end(body)
 
+    def outer(self) -> Owner | None:
+        """The scope in whose block this one was entered."""
+        old = self._token.old_value if self._token is not None else None
+        return old if isinstance(old, Owner) else None
+
+    @property
+    def host(self) -> asyncio.Task[Any] | None:
+        """The asyncio task that is in the block; None for code without a loop."""
+        return self._host
+
     def adopt(self, child: Child) -> None:
         """Become responsible for `child`, unless a failure is ending the block already."""
         if self._failures and not self.closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextvars import ContextVar
+from functools import lru_cache
 from types import CodeType, FrameType
 from typing import TypeAlias
 
@@ -31,6 +32,7 @@ def site_of(frame: FrameType) -> Site:
     return found.f_code, found.f_lasti
 
 
+@lru_cache(maxsize=256)
 def shown_site(site: Site) -> str:
     """Say `file:line in function`."""
     code, offset = site

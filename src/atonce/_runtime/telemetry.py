@@ -17,9 +17,17 @@ _log = logging.getLogger("atonce.telemetry")
 def attach(id: str, events: str | Iterable[str], handler: Handler) -> None:
     """Call `handler(event, measurements, metadata)` for each of `events`, under the name `id`.
 
-    `events` are names ("task.start", "task.stop", "task.exception", "task.retry", "stream.start", "stream.stop") or
+    `events` are names ("task.start", "task.stop", "task.exception", "task.retry", "stream.start", "stream.stop",
+    "worker.start", "worker.stop", "worker.lost", "server.start", "server.stop", "server.exception", "supervisor.start",
+    "supervisor.stop", "supervisor.restart", "supervisor.give_up", "supervisor.child.start", "supervisor.child.stop") or
     prefixes with a star ("task.*", "*"). The handler runs where the event happens, often on the event loop: it must be
     quick and must not block. A handler that raises is detached and logged once, as in Elixir's `:telemetry`.
+
+    Every worker process has a start and one end: a stop with its `reason` ("killed" for the timeout or stop of a call,
+    "used up" after `max_tasks_per_worker` calls, "surplus", "closed") or, where it died by itself, a loss with its
+    `error`; both say how many `calls` it answered.
+
+    Of a supervisor's children every run has a start and a stop, with the child's name and `id`, and its `error`.
 
     Raises ValueError when `id` is taken.
 

@@ -78,7 +78,7 @@ async def aggregate(
     """Ask all sources at once and give an outcome for each name, in the order of `sources`.
 
     `timeout` seconds bound the whole; a source may have its own limit, retries and fallback: see `source`. A failed or
-    late source with a fallback gives `Ok(fallback)` marked `.fallback`.
+    late source with a fallback gives `Ok(fallback)` marked `.fallback`, whose `.error` says why.
 
     **Fails**: never for what a source does: that is its `Failed`. **Bounded**: as many run as there are sources.
     **Cancelled**: all are stopped and over, then the cancel goes on.
@@ -165,7 +165,7 @@ def _with(name: str, one: Source, outcome: Outcome[Any], used: list[int]) -> Out
     """Put the fallback in where it is wanted, and the name into the error where it is not."""
     if isinstance(outcome, Ok):
         return Ok(outcome.value, attempts=used[0], elapsed=outcome.elapsed)
-    if one.fallback is not MISSING:
-        return Ok(one.fallback, attempts=used[0], elapsed=outcome.elapsed, fallback=True)
     annotate(outcome.error, f"atonce: source {name!r}")
+    if one.fallback is not MISSING:
+        return Ok(one.fallback, attempts=used[0], elapsed=outcome.elapsed, fallback=True, error=outcome.error)
     return Failed(outcome.error, attempts=used[0], elapsed=outcome.elapsed)

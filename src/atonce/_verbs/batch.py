@@ -10,7 +10,8 @@ from atonce._backends.choose import On
 from atonce._model.call import check_call
 from atonce._model.checks import count, flag, seconds_or_none
 from atonce._model.outcome import Failed, Outcome
-from atonce._verbs.stream import Stream, check_items, make_spec
+from atonce._verbs.stream import Stream
+from atonce._verbs.stream_spec import check_items, make_spec
 
 
 @dataclass(frozen=True, slots=True)

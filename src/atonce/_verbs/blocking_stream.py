@@ -42,13 +42,12 @@ class _ThreadBell:
 class BlockingStreamIterator(Iteration[R], Iterator[R]):
     """One run of a stream, as a plain iterator with `close()`."""
 
-    __slots__ = ("__weakref__", "_bell", "_done", "_portal")
+    __slots__ = ("__weakref__", "_bell", "_portal")
 
     def __init__(self, spec: Spec, kind: Kind) -> None:
         super().__init__(spec, kind)
         self._bell = _ThreadBell()
         self._portal: Portal | None = None
-        self._done = False
 
     def __iter__(self) -> BlockingStreamIterator[R]:
         return self
@@ -85,7 +84,13 @@ class BlockingStreamIterator(Iteration[R], Iterator[R]):
 
     def _start(self) -> StreamRun:
         self._portal = portal()
-        return self._portal.call(lambda: self.start(copy_context(), self._bell))
+        seats = self._spec.seats
+        if seats is None:
+            return self._portal.call(lambda: self.start(copy_context(), self._bell))
+        run = self._portal.run(self.start_seated, seats, self._bell)
+        if run is None:
+            raise StopIteration
+        return run
 
     def _ask(self, run: StreamRun) -> None:
         """A result has left: tell the loop, once for all that leave before it looks."""
@@ -173,13 +178,17 @@ class BlockingStream(BlockingStreamView[Outcome[T]]):
 
     __slots__ = ()
 
-    def __init__(self, stream: Stream[T]) -> None:
-        super().__init__(stream.spec, "all")
+    def __init__(self, stream: Stream[T], of: BlockingStream[Any] | None = None) -> None:
+        super().__init__(stream.spec, "all", of)
 
     @property
     def spec(self) -> Spec:
         """What it was asked to do."""
         return self._spec
+
+    def progress(self, label: str | None = None, *, total: int | None = None) -> BlockingStream[T]:
+        """The same stream, whose runs are seen on standard error: see `atonce.Stream.progress`."""
+        return BlockingStream(Stream(self._spec).progress(label, total=total), self)
 
     def drain(self) -> None:
         """Start no further item: every open iteration ends when what runs has ended and been delivered."""

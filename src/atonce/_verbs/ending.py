@@ -12,14 +12,16 @@ from atonce._model.call import fn_name
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import Failed, Outcome, make_ok
 from atonce._runtime import telemetry
+from atonce._runtime.awaited_by import shows_waiter
 from atonce._runtime.clock import Clock
-from atonce._runtime.owner import Owner, log
+from atonce._runtime.owner import GRACE, Owner, log
 from atonce._runtime.site import Site, shown_site
 from atonce._runtime.waiting import resolve
 
 T_co = TypeVar("T_co", covariant=True)
 
-_ids = itertools.count(1)
+#: Numbers of tasks and of children, each used once in this process.
+ids = itertools.count(1)
 
 
 class _Unseen:
@@ -65,6 +67,8 @@ class Ending(Generic[T_co]):
     _name: str | None = None
     _timeout: float | None = None
     _linked = True
+    #: Seconds that its supervisor gives it to end by itself.
+    _grace = GRACE
     _callbacks: list[Callable[[Self], object] | asyncio.Future[None]] | None = None
     _over_callbacks: list[Callable[[], None]] | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -102,7 +106,7 @@ class Ending(Generic[T_co]):
     def id(self) -> int:
         """A number of its own in this process."""
         if not self._id:
-            self._id = next(_ids)
+            self._id = next(ids)
         return self._id
 
     @property
@@ -167,6 +171,12 @@ class Ending(Generic[T_co]):
             self._odd = True
             self._over_callbacks = [*(self._over_callbacks or ()), callback]
 
+    def parts(self) -> list[asyncio.Task[Any]]:
+        """The asyncio task that runs it, where one does."""
+        running = self._running
+        return [running] if isinstance(running, asyncio.Task) else []
+
+    @shows_waiter
     def wait(self) -> asyncio.Future[None]:
         """A future of its own for one waiter, resolved when the task has ended."""
         self.check_loop()

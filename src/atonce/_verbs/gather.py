@@ -12,6 +12,7 @@ from atonce._backends.choose import backend_for
 from atonce._model.checks import choice, count_or_none, seconds, seconds_or_none, several, shown
 from atonce._model.errors import TaskStopped, TaskTimeout
 from atonce._model.outcome import Failed, Outcome, make_ok
+from atonce._runtime.awaited_by import shows_children
 from atonce._runtime.owner import Owner, running_loop
 from atonce._runtime.site import site_of
 from atonce._runtime.waiting import resolve, wait_for_end
@@ -167,21 +168,44 @@ async def stop_all(tasks: list[Task[Any]]) -> None:
 
 async def end_all(tasks: list[Task[Any]], grace: float | None) -> asyncio.CancelledError | None:
     """Stop tasks, wait until they are over, abandon those that are not in time; gives a cancel that came meanwhile."""
-    for task in tasks:
-        task.end(TaskStopped(f"{task} was stopped"), None, grace or 0.0)
-    for _ in range(
-        max((task.backend.capabilities.turns for task in tasks), default=0) + 1 if grace == 0 else 0
-    ):
-        await asyncio.sleep(0)
+    return await end_each([(task, grace) for task in tasks])
+
+
+async def end_each(
+    asked: list[tuple[Task[Any], float | None]], *, again: bool = True
+) -> asyncio.CancelledError | None:
+    """As `end_all`, all at the same time and each task with a grace of its own, which counts from now.
+
+    Without `again`, one that was asked to end before is not asked a second time, which would cut its cleanup.
+    """
+    hasty = 0
+    by_patience: dict[float, list[Task[Any]]] = {}
+    for task, grace in asked:
+        if again or task._why is None or grace == 0:
+            task.end(TaskStopped(f"{task} was stopped"), None, grace or 0.0)
+        by_patience.setdefault(task.patience(grace), []).append(task)
+        if grace == 0:
+            hasty = max(hasty, task.backend.capabilities.turns + 1)
     cancelled: asyncio.CancelledError | None = None
-    for patience in sorted({task.patience(grace) for task in tasks}):
-        waiting = [task for task in tasks if task.patience(grace) == patience]
-        _, came = await wait_for_end(partial(_are_over, waiting), _all_over(waiting), patience)
+    for _ in range(hasty):
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for patience, tasks in sorted(by_patience.items(), key=_patience):
+        left = max(0.0, began + patience - loop.time())
+        _, came = await wait_for_end(partial(_are_over, tasks), _all_over(tasks), left)
         cancelled = came or cancelled
-        for task in waiting:
+        for task in tasks:
             if not task.is_over():
                 task.abandon()
     return cancelled
+
+
+def _patience(item: tuple[float, list[Task[Any]]]) -> float:
+    return item[0]
 
 
 def _are_over(tasks: list[Task[Any]]) -> bool:
@@ -256,6 +280,7 @@ async def _first_failure(tasks: list[Task[Any]], limit: float | None) -> Task[An
     return first[0] if first else None
 
 
+@shows_children
 async def _with_callbacks(
     tasks: list[Task[Any]], callback: Any, reached: asyncio.Future[None], timer: asyncio.TimerHandle | None
 ) -> None:

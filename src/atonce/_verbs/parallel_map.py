@@ -8,7 +8,8 @@ from typing import Any, TypeVar, Unpack, overload
 from atonce._backends.choose import On
 from atonce._model.checks import flag
 from atonce._model.options import Rate, Retry
-from atonce._verbs.stream import StreamIterator, StreamOptions, make_spec
+from atonce._verbs.stream import StreamIterator, StreamOptions
+from atonce._verbs.stream_spec import Spec, make_spec
 
 I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
 T = TypeVar("T")
@@ -53,6 +54,11 @@ async def parallel_map(
     """
     in_order = flag("ordered", ordered)
     spec = make_spec(items, fn, max_concurrency, timeout, retry, rate, buffer, on, name, ordered=False)
+    return await map_spec(spec, in_order=in_order)
+
+
+async def map_spec(spec: Spec, *, in_order: bool) -> list[Any]:
+    """Run a stream to its end, and give the values; the first failure stops it and is raised."""
     outcomes: StreamIterator[Any] = StreamIterator(spec, "failfast")
     try:
         found = [outcome async for outcome in outcomes]

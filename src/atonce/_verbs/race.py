@@ -12,6 +12,7 @@ from atonce._model.call import check_call, is_async
 from atonce._model.checks import choice, seconds_or_none, several
 from atonce._model.errors import TaskTimeout
 from atonce._policy.winner import Race
+from atonce._runtime.awaited_by import show_until_done
 from atonce._runtime.waiting import resolve
 from atonce._verbs.child import start_child
 from atonce._verbs.gather import end_all
@@ -81,6 +82,7 @@ class _Track:
         self._on: On = on
         self._tasks: list[Task[Any]] = []
         self._loop = asyncio.get_running_loop()
+        self._racer = asyncio.current_task()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._next: asyncio.TimerHandle | None = None
 
@@ -118,6 +120,7 @@ class _Track:
             coroutine = is_async(fn)
             task = start_child(fn, (), coroutine, backend_for(self._on, coroutine), None)
             self._tasks.append(task)
+            show_until_done(task._running, self._racer)
             task.add_done_callback(partial(self._ended, index))
             if self._gap:
                 self._hedge(self._gap)

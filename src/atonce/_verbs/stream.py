@@ -9,16 +9,15 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
-from atonce._backends.choose import On, backend_for
-from atonce._model.call import check_call, fn_name, is_async
-from atonce._model.checks import count_or_none, flag, label, seconds_or_none, shown
+from atonce._backends.choose import On
+from atonce._model.checks import flag
 from atonce._model.errors import TaskStopped
 from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Failed, Ok, Outcome
-from atonce._runtime.owner import current_owner, running_loop, scope_var
+from atonce._runtime.owner import Owner, current_owner, running_loop, scope_var
 from atonce._runtime.waiting import resolve
-from atonce._verbs.stream_run import Bell, StreamRun
-from atonce._verbs.stream_spec import Spec, StreamStatistics
+from atonce._verbs.stream_run import StreamRun
+from atonce._verbs.stream_spec import Bell, Seats, Spec, StreamStatistics, make_spec
 
 I = TypeVar("I")  # noqa: E741  # the item's type, as T is the result's
 T = TypeVar("T")
@@ -31,19 +30,33 @@ Kind = Literal["all", "ok", "failed", "values", "failfast"]
 class Iteration(Generic[R]):
     """What the two faces share: one consumer of one run, and what it wants of the outcomes."""
 
-    __slots__ = ("_kind", "_spec", "run")
+    __slots__ = ("_done", "_kind", "_spec", "run")
 
     def __init__(self, spec: Spec, kind: Kind) -> None:
         self._spec = spec
         self._kind = kind
+        self._done = False
         self.run: StreamRun | None = None
 
-    def start(self, context: Context, bell: Bell) -> StreamRun:
+    def start(self, context: Context, bell: Bell, owner: Owner | None = None) -> StreamRun:
         """Begin the run; on its loop. The run must not refer to its iterator, whose end of life ends the run."""
-        owner = context.run(current_owner, running_loop())
+        if owner is None:
+            owner = context.run(current_owner, running_loop())
         context.run(scope_var.set, None)
-        self.run = StreamRun(self._spec, context, owner, bell, self._kind in ("values", "failfast"))
-        return self.run
+        run = self.run = StreamRun(self._spec, context, owner, bell, self._kind in ("values", "failfast"))
+        if self._spec.shown is not None:
+            from atonce._verbs.stream_progress import RunProgress  # few programs show progress
+
+            run.progress = RunProgress(run, self._spec.shown)
+        return run
+
+    async def start_seated(self, seats: Seats, bell: Bell) -> StreamRun | None:
+        """Begin the run when there are places for it; None when it was closed in the meantime."""
+        owner = await seats.seat(self._spec)
+        if self._done or self.run is not None:
+            seats.vacate(owner)
+            return self.run
+        return self.start(copy_context(), bell, owner)
 
     def wants(self, outcome: Outcome[Any]) -> bool:
         """Whether this kind of outcome is delivered."""
@@ -79,13 +92,12 @@ class _LoopBell:
 class StreamIterator(Iteration[R], AsyncIterator[R]):
     """One run of a stream, as an async iterator."""
 
-    __slots__ = ("__weakref__", "_bell", "_done", "_dropped")
+    __slots__ = ("__weakref__", "_bell", "_dropped")
 
     def __init__(self, spec: Spec, kind: Kind, dropped: list[StreamRun] | None = None) -> None:
         super().__init__(spec, kind)
         self._bell = _LoopBell()
         self._dropped = dropped
-        self._done = False
 
     def __aiter__(self) -> StreamIterator[R]:
         return self
@@ -93,7 +105,8 @@ class StreamIterator(Iteration[R], AsyncIterator[R]):
     async def __anext__(self) -> R:
         run = self.run
         if run is None:
-            run = self.start(copy_context(), self._bell)
+            seats = self._spec.seats
+            run = self.start(copy_context(), self._bell) if seats is None else await self._seated(seats)
         window = run.window
         ready = window.ready
         while True:
@@ -117,6 +130,12 @@ class StreamIterator(Iteration[R], AsyncIterator[R]):
         run = self.run
         if run is not None:
             await run.close()
+
+    async def _seated(self, seats: Seats) -> StreamRun:
+        run = await self.start_seated(seats, self._bell)
+        if run is None:
+            raise StopAsyncIteration
+        return run
 
     async def _finish(self, run: StreamRun) -> None:
         """End the iteration, with the error that ended it where there is one."""
@@ -225,13 +244,32 @@ class Stream(StreamView[Outcome[T]]):
 
     __slots__ = ()
 
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec, "all")
+    def __init__(self, spec: Spec, of: Stream[Any] | None = None) -> None:
+        super().__init__(spec, "all", of)
 
     @property
     def spec(self) -> Spec:
         """What it was asked to do."""
         return self._spec
+
+    def progress(self, label: str | None = None, *, total: int | None = None) -> Stream[T]:
+        """The same stream, whose runs are seen on standard error: how many items are done, the rate, the time left.
+
+        A terminal shows a bar (drawn by rich: `pip install 'atonce[cli]'`), which leaves one line when it ends, and
+        several at once stand under one another; a log gets a line after 5 s, then every 10, 30 and 60 s; a notebook
+        one display that changes. `ATONCE_PROGRESS` (auto, bar, plain, json, none) decides instead. `label` is the
+        function's name unless given, `total` the items' `len()`; without a total no end is foretold.
+
+        **Bounded**: drawn ten times a second at most, by the loop, with no thread and no cost for an item.
+        **Fails**: ValueError or TypeError for a bad argument, here; a display that fails is logged and given up, and
+        the run goes on. **Cancelled**: as every end of a run, it clears the terminal. Python: `tqdm`.
+
+        >>> async def main() -> int:
+        ...     return sum([n async for n in stream(range(9), asyncio.sleep, timeout=9).progress("naps").values() if n])
+        """
+        from atonce._verbs.stream_progress import with_progress  # few programs show progress
+
+        return Stream(with_progress(self._spec, label, total), self)
 
     def values(self) -> StreamView[T]:
         """The bare values, fail-fast: the first failure, whatever its index, stops the rest and is raised at once."""
@@ -326,47 +364,4 @@ def stream(
             name,
             ordered=flag("ordered", ordered),
         )
-    )
-
-
-def check_items(items: Any) -> None:
-    """Check that there is something to pull from."""
-    if not isinstance(items, (Iterable, AsyncIterable)) and not hasattr(items, "__getitem__"):
-        raise TypeError(f"items is an iterable or an async iterable; got {shown(items)}")
-
-
-def make_spec(
-    items: Any,
-    fn: Callable[..., Any],
-    max_concurrency: int | None,
-    timeout: float | None,
-    retry: Retry | int | None,
-    rate: Rate | str | None,
-    buffer: int | None,
-    on: On,
-    name: str | None,
-    *,
-    ordered: bool,
-) -> Spec:
-    """Check everything that a stream is told, before anything starts."""
-    check_items(items)
-    check_call("fn", fn, (None,))
-    coroutine = is_async(fn)
-    backend = backend_for(on, coroutine)
-    bound = count_or_none("max_concurrency", max_concurrency)
-    room = count_or_none("buffer", buffer)
-    if bound is None:
-        bound = backend.capabilities.default_concurrency
-    return Spec(
-        items=items,
-        fn=fn,
-        is_async=coroutine,
-        backend=backend,
-        name=label("name", name) or fn_name(fn),
-        bound=bound,
-        buffer=max(2 * bound, 16) if room is None else room,
-        ordered=ordered,
-        timeout=seconds_or_none("timeout", timeout),
-        retry=Retry.of(retry),
-        rate=Rate.of(rate),
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any
 
 from atonce._backends.contract import Lanes
 from atonce._model.errors import TaskTimeout
@@ -21,14 +21,7 @@ from atonce._runtime.notes import annotate, as_raised, item_note
 from atonce._runtime.owner import GRACE, Owner
 from atonce._runtime.waiting import resolve, wait_for_end
 from atonce._verbs.attempts import NONE_EARLIER, Attempts
-from atonce._verbs.stream_spec import Spec, StreamStatistics
-
-
-class Bell(Protocol):
-    """How the consumer is woken."""
-
-    def ring(self) -> None:
-        """There may be a result."""
+from atonce._verbs.stream_spec import Bell, Showing, Spec, StreamStatistics
 
 
 def _always() -> bool:
@@ -58,11 +51,12 @@ class StreamRun:
         self.closing: bool = False
         self.first_failure: Failed | None = None
         self.input_error: BaseException | None = None
+        self.progress: Showing | None = None
         self.failed: int = 0
         self.abandoned: int = 0
         self._notify = bell.ring
         self._fail_fast = fail_fast
-        self._owner = owner
+        self.owner: Owner = owner
         self._input_over = False
         self._pacer = Pacer(spec.rate) if spec.rate else None
         self._may_start, self._may_resume = self._rules()
@@ -75,18 +69,29 @@ class StreamRun:
         self._ahead: list[Any] = []
         self._over = False
         owner.adopt(self)
-        try:
-            limit, inline = self.window.pull_limit(), is_virtual(self.loop)
-            self.feed: Feed = feed_of(spec.items, self.refill, limit, context, inline=inline)
-        except BaseException:
-            owner.release(self)
-            raise
+        self.lanes: Lanes
+        self.feed: Feed
+        self.lanes, self.feed = self._opened()
         self.feeding: bool = not isinstance(self.feed, InstantFeed)
         self._next = self.feed.next if self._pacer is None else self._next_in_pace
-        self.lanes: Lanes = spec.backend.lanes(self, spec.bound, self._lanes_over)
         if telemetry.handlers:
             telemetry.emit("stream.start", {"time": self.clock()}, {"name": spec.name})
         self.lanes.wake()
+
+    def _opened(self) -> tuple[Lanes, Feed]:
+        """What serves this run, and its input; where one of them cannot be had, nothing is left of it."""
+        spec, limit = self.spec, self.window.pull_limit()
+        try:
+            lanes = spec.backend.lanes(self, spec.bound, self._lanes_over)
+            try:
+                feed = feed_of(spec.items, self.refill, limit, self.context, inline=is_virtual(self.loop))
+            except BaseException:
+                lanes.stop()
+                raise
+        except BaseException:
+            self.owner.release(self)
+            raise
+        return lanes, feed
 
     def _rules(self) -> tuple[Callable[[], bool], Callable[[], bool]]:
         """When an item may be handed out, and one that rested; what is paced is never held before its start."""
@@ -208,21 +213,23 @@ class StreamRun:
 
     def statistics(self) -> StreamStatistics:
         window = self.window
-        return StreamStatistics(
-            started=window.started,
-            running=min(window.running, window.bound),
-            waiting=window.given - window.left,
-            delivered=window.left,
-            failed=self.failed,
-            retried=self._attempts.retried if self._attempts is not None else 0,
-            abandoned=self.abandoned + getattr(self.lanes, "abandoned", 0),
-        )
+        retried = self._attempts.retried if self._attempts is not None else 0
+        abandoned = self.abandoned + getattr(self.lanes, "abandoned", 0)
+        return StreamStatistics.of(window, self.failed, retried, abandoned)
 
     def drain(self) -> None:
         """Take no further item; what has been started goes on to its end, further attempts included."""
         if not self._input_over:
             self.feed.close()
             self._end_of_input(None)
+
+    def limit(self, timeout: float) -> None:
+        """Give attempts so many seconds from now on, those that run included; for a run that has a timeout."""
+        assert self._deadlines is not None
+        self.timeout = self._deadlines.timeout = timeout
+        if self._ring_timer is not None:
+            self._ring_timer.cancel()
+            self._ring()
 
     # -- the owner's side ---------------------------------------------------------------------------------------
 
@@ -239,6 +246,8 @@ class StreamRun:
         self._again.clear()
         self.feed.close()
         self.lanes.stop()
+        if self.progress is not None:
+            self.progress.stop()
         if telemetry.handlers:
             self._emit("stream.stop", -1, {"delivered": self.window.left, "failed": self.failed})
         if self.waiting:
@@ -267,6 +276,19 @@ class StreamRun:
         if cancelled is not None:
             raise cancelled
 
+    def parts(self) -> list[asyncio.Task[Any]]:
+        """The asyncio tasks in which its items run, where its backend tells."""
+        tasks: Callable[[], list[asyncio.Task[Any]]] | None = getattr(self.lanes, "tasks", None)
+        return tasks() if tasks is not None else []
+
+    def when_over(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` when nothing of it runs any more."""
+        waiter = self.loop.create_future()
+        waiter.add_done_callback(lambda _: callback())
+        self._over_waiters.append(waiter)
+        if self._over:
+            resolve(waiter)
+
     def __str__(self) -> str:
         return f"stream {self.spec.name!r} ({self.window.running} running)"
 
@@ -276,7 +298,7 @@ class StreamRun:
         if self._over:
             return
         self._over = True
-        self._owner.release(self)
+        self.owner.release(self)
         for waiter in self._over_waiters:
             resolve(waiter)
 

@@ -17,6 +17,8 @@ from atonce._model.checks import seconds_or_none, shown
 from atonce._model.errors import MisuseError, TaskStopped, TaskTimeout
 from atonce._model.outcome import make_failed, make_ok
 from atonce._runtime import telemetry
+from atonce._runtime.aside import standing_aside
+from atonce._runtime.awaited_by import shows_await
 from atonce._runtime.notes import annotate, as_raised
 from atonce._runtime.owner import GRACE, current_task, scope_var
 from atonce._runtime.waiting import after_turns, start_awaiting
@@ -78,6 +80,7 @@ class Task(Ending[T_co]):
 
     # -- looking at it ------------------------------------------------------------------------------------------
 
+    @shows_await
     def __await__(self) -> Generator[Any, None, T_co]:
         if self._done:
             self.check_loop()
@@ -127,7 +130,8 @@ class Task(Ending[T_co]):
                 )
             if self.owner.pid != os.getpid():
                 raise MisuseError(f"{self} belongs to the process that forked: only there can it end")
-            self._wait_in_thread(limit)
+            with standing_aside():
+                self._wait_in_thread(limit)
         unwrap = self._unwrapper()
         del self
         try:
@@ -194,7 +198,8 @@ class Task(Ending[T_co]):
             self._settle(make_failed(self._why, None, None, 1, 0.0))
             self._over()
             return
-        if grace and isinstance(self._running, Remote):
+        # To ask what kind it is costs more than all the rest; what is killed at once is remote, or was.
+        if grace and self.backend.capabilities.stops == "killed" and isinstance(self._running, Remote):
             self._running.ask(grace)
         else:
             self._running.cancel()

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from atonce._verbs.spawn import spawn
 from atonce.cli.exits import INPUT_OUTPUT, Refusal
 from atonce.cli.failure import not_json
-from atonce.cli.inputs import reason
-from atonce.cli.watch import Item
-from atonce.cli.work import Unfit
+from atonce.cli.rows.text import reason
+from atonce.cli.work.units import Unfit
+from atonce.cli.work.watch import Item
 from atonce.http.response import Response, charset
 
 MODES = ("text", "json", "file", "none")

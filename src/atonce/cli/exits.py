@@ -11,6 +11,7 @@ HALTED: Final = 3
 BUG: Final = 70
 INPUT_OUTPUT: Final = 74
 DEADLINE: Final = 75
+HUNG_UP: Final = 129
 INTERRUPTED: Final = 130
 PIPE: Final = 141
 TERMINATED: Final = 143
@@ -18,7 +19,9 @@ TERMINATED: Final = 143
 #: Why a run ended, as the last line of a journal says it, and the exit code of those ends that are not by themselves.
 OF_ENDS: Final = {
     "halted": HALTED,
+    "succeeded": OK,
     "deadline": DEADLINE,
+    "hangup": HUNG_UP,
     "interrupted": INTERRUPTED,
     "terminated": TERMINATED,
     "pipe": PIPE,

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from atonce._model.durations import brief, bytes_shown
 from atonce._model.errors import FetchError, HttpStatusError, TaskStopped, TaskTimeout
-from atonce.cli.durations import brief, bytes_shown
 from atonce.cli.tally import Failure, Kind
+from atonce.http.robots import Disallowed
 from atonce.http.status import phrase
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -24,7 +25,8 @@ _KINDS: Final[dict[str, Kind]] = {
     "too_large": "rejected",
     "refused": "rejected",
 }
-_LABELS: Final = {
+#: What some failures are called, by the `kind` of a `FetchError`, which a record has as `why`.
+LABELS: Final = {
     "tls": "connect: no secure connection",
     "redirect": "http: redirect not followed",
     "protocol": "http: not an HTTP answer",
@@ -75,7 +77,9 @@ def _fetch_failure(
 ) -> Failure:
     kind = _KINDS.get(error.kind, "exception")
     message = _own_words(error)
-    label, advice = _LABELS.get(error.kind, error.kind), message
+    label, advice = LABELS.get(error.kind, error.kind), message
+    if isinstance(error, Disallowed):
+        return Failure("rejected", name, message, "disallowed by robots.txt", message, host)
     if error.kind == "timeout":
         advice = "--timeout gives more time"
         if timeout is not None:

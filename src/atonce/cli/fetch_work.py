@@ -2,62 +2,83 @@
 
 from __future__ import annotations
 
-import secrets
-import time
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
-from atonce._model.options import Rate, Retry
+from atonce._model.options import Retry
+from atonce._runtime.terminal import without_credentials
 from atonce._verbs.stream import Stream
-from atonce.cli import record
 from atonce.cli.bodies import Bodies
 from atonce.cli.descriptors import room_for
 from atonce.cli.exits import Refusal
 from atonce.cli.failure import described, host_of, not_json
-from atonce.cli.inputs import Input
-from atonce.cli.output import Output
-from atonce.cli.progress import Progress, View
-from atonce.cli.showing import choose
-from atonce.cli.tally import Failure, Tally
-from atonce.cli.terminal import Terminal
-from atonce.cli.watch import Intake, Item, Watch
-from atonce.cli.work import NextSteps, Plan, Work, perform
+from atonce.cli.following import Following
+from atonce.cli.journal.spec import Spec, spec_of
+from atonce.cli.rows.keys import canonical
+from atonce.cli.rows.source import Source
+from atonce.cli.running import Run
+from atonce.cli.shared import Shared
+from atonce.cli.tally import Failure
+from atonce.cli.work.units import Units
+from atonce.cli.work.watch import Intake, Item, Watch
+from atonce.cli.work.width import width_of
+from atonce.http.lanes import FetchBackend
 from atonce.http.many import fetch_stream
 from atonce.http.response import Response
 
-#: Seconds of the first pause between two attempts, and of the longest (a server's Retry-After may be longer).
-BASE_DELAY = 0.5
-MAX_DELAY = 30.0
+#: The longest pause between two attempts (a server's Retry-After may be longer).
+MAX_DELAY: Final = 30.0
+#: The most requests where the number changes by itself or by a file.
+MOST_REQUESTS: Final = 1_000
+#: Seconds that a request may take while the median is not known yet.
+UNKNOWN: Final = 30.0
+#: Columns that have the URL where nobody says which does.
+URL_NAMES: Final = ("url", "link", "href")
+_FIELD: Final = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPlan:
     """The options of `atonce fetch`, as its command line reads them."""
 
+    shared: Shared
     headers: tuple[tuple[str, str], ...]
-    output: str | None
-    overwrite: bool
-    jobs: int
+    url_column: str | None
+    url_template: str | None
     per_host: int
-    rate: Rate | None
-    timeout: float | None
-    retries: int
-    deadline: float | None
     max_bytes: int
     ok: str
     body: str
     folder: Path | None
-    keep_order: bool
-    fail_fast: bool
-    grace: float
-    progress: str
-    quiet: bool
+    robots: bool
+    explain: bool
 
-    def spec(self) -> str:
-        """The hash of what decides about the results."""
+    def robot(self) -> str | None:
+        """The name under which robots.txt is obeyed: what the User-Agent begins with."""
+        if not self.robots:
+            return None
+        if find_spec("protego") is None:
+            raise Refusal("--robots needs a package: pip install 'atonce[robots]'")
+        given = next((value for name, value in self.headers if name.lower() == "user-agent"), "")
+        return re.split(r"[/\s]", given, maxsplit=1)[0] or "atonce"
+
+    def spec(self) -> Spec:
+        """What decides about the results."""
         names = sorted(name.lower() for name, _ in self.headers)
-        return record.spec_of("fetch", method="GET", body=self.body, ok=self.ok, headers=names)
+        shaping = {
+            "--body": self.body,
+            "--ok": self.ok,
+            "-H": names,
+            "--key": self.shared.key,
+            "--url-column": self.url_column,
+            "--url-template": self.url_template,
+        }
+        return spec_of("fetch", (), shaping)
 
     def body_folder(self) -> Path | None:
         """Where the bodies go, None when they do not go into files."""
@@ -67,18 +88,16 @@ class FetchPlan:
             return None
         if self.folder is not None:
             return self.folder
-        if self.output is None or self.output == "-":
+        if self.shared.output is None or self.shared.output == "-":
             raise Refusal("--body file needs a place: add --dir FOLDER")
-        return (
-            Path(self.output).with_suffix("") if Path(self.output).suffix else Path(f"{self.output}.bodies")
-        )
+        output = Path(self.shared.output)
+        return output.with_suffix("") if output.suffix else Path(f"{output}.bodies")
 
 
-class FetchVerb:
-    """What a fetch adds to the work."""
+class FetchAnswers:
+    """How answers are recorded."""
 
-    def __init__(self, plan: FetchPlan, stream: Stream[Response], bodies: Bodies) -> None:
-        self.stream: Stream[Any] = stream
+    def __init__(self, plan: FetchPlan, bodies: Bodies) -> None:
         self._plan = plan
         self._bodies = bodies
 
@@ -90,54 +109,116 @@ class FetchVerb:
         """Why a URL has no answer that can be recorded."""
         if isinstance(error, ValueError):
             return not_json(error, item.host)
-        return described(error, item.host, self._plan.timeout, self._plan.max_bytes)
+        return described(error, item.host, self._plan.shared.fixed_timeout, self._plan.max_bytes)
 
 
-def run_fetch(plan: FetchPlan, source: Input, next_steps: NextSteps) -> int:
+def run_fetch(plan: FetchPlan, source: Source, following: Following) -> int:
     """Fetch all that `source` has, and give the exit code."""
-    terminal = Terminal.here()
-    jobs = room_for(plan.jobs)
-    tally = Tally()
-    intake = Intake(source, host_of)
-    watch = Watch("fetch", intake.taken, jobs, plan.per_host)
-    view = View("fetch", tally, watch.busy, lambda: len(watch.slowed), plan.output)
-    stream = _stream(plan, intake, jobs)
+    shared = plan.shared
+    url_of = url_reader(plan, source)
+    run = Run(shared, source, plan.spec(), has_keys=True, identity=_shown_text)
+    if shared.dry_run:
+        return run.dry(lambda row: without_credentials(url_of(row)))
+    assert shared.jobs is not None
+    width = width_of(shared.jobs, room_for(MOST_REQUESTS))
+    jobs = room_for(shared.jobs.count) if width is None else width.most
     folder = plan.body_folder()
-    output = Output(plan.output, overwrite=plan.overwrite)
-    progress = _progress(plan, view, terminal, output)
-    if jobs < plan.jobs:
+    robot = plan.robot()
+    _ = _stream(plan, (), jobs)  # what it refuses is refused before the output is there
+    intake = Intake(
+        run.blocks(),
+        argument=url_of,
+        shown=_shown,
+        host_of=lambda row: host_of(url_of(row)),
+        width=width,
+        is_wanted=source.is_wanted,
+    )
+    watch = Watch("fetch", intake.taken, jobs, plan.per_host)
+    progress = run.progress(run.view(watch.busy, lambda: len(watch.slowed)))
+    if jobs < shared.jobs.count:
         progress.say(f"at most {jobs} requests at a time: the system allows no more open files (ulimit -n)")
-    verb = FetchVerb(plan, stream, Bodies(plan.body, folder))
-    work = Work(_plan(plan, source, output), verb, source, intake, watch, output, progress, tally)
-    return perform(work, terminal, next_steps)
+    answers = FetchAnswers(plan, Bodies(plan.body, folder))
+    stream = _stream(plan, intake, jobs, in_order=run.keeps_order)
+    backend = stream.spec.backend
+    assert isinstance(backend, FetchBackend)
+    backend.robot = robot
+    verb = Units(stream, answers, intake, watch)
+    return run.perform(verb, progress, following, width=width, share=shared.share, limit=backend.limit)
 
 
-def _stream(plan: FetchPlan, intake: Intake, jobs: int) -> Stream[Response]:
+def url_reader(plan: FetchPlan, source: Source) -> Callable[[Any], str]:
+    """How a row gives its URL."""
+    if plan.url_template is not None:
+        template = plan.url_template
+        return lambda row: _filled(template, row)
+    column = column_of(plan, source)
+    return str if column is None else lambda row: _of_column(row, column)
+
+
+def column_of(plan: FetchPlan, source: Source) -> str | None:
+    """The column that has the URL; None where rows are URLs."""
+    if plan.url_column is not None or not source.has_columns:
+        return plan.url_column
+    names = [name for name in source.columns() or () if name.lower() in URL_NAMES]
+    if len(names) > 1:
+        raise Refusal(f"which column has the URL, {' or '.join(names)}? Say it with --url-column")
+    return names[0] if names else "url"
+
+
+def _of_column(row: Any, column: str) -> str:
+    if isinstance(row, str):
+        return row
+    try:
+        return str(row[column])
+    except (KeyError, TypeError, IndexError):
+        raise Refusal(
+            f"there is a row without the column {column!r}: --url-column says which has the URL"
+        ) from None
+
+
+def _filled(template: str, row: Any) -> str:
+    """Put the values of a row, or a line, where the template has its names (or {})."""
+
+    def value(match: re.Match[str]) -> str:
+        return quote(_of_column(row, match[1]), safe="")
+
+    if isinstance(row, str):
+        return template.replace("{}", quote(row, safe=""))
+    return _FIELD.sub(value, template)
+
+
+def _shown(row: Any) -> Any:
+    return without_credentials(row) if isinstance(row, str) else row
+
+
+def _shown_text(row: Any) -> str:
+    return canonical(_shown(row))
+
+
+def _stream(plan: FetchPlan, urls: Any, jobs: int, *, in_order: bool = False) -> Stream[Response]:
     """The library's stream for a plan; what it refuses is a mistake on the command line."""
+    shared = plan.shared
+    again = shared.retry_on
+    retry = Retry(
+        attempts=shared.retries + 1,
+        base_delay=shared.retry_delay,
+        max_delay=MAX_DELAY,
+        retry_on=Exception
+        if again is None
+        else lambda error: again.wants(described(error, None, None, plan.max_bytes), error),
+    )
     try:
         return fetch_stream(
-            intake,
+            urls,
             max_concurrency=jobs,
             per_host=plan.per_host,
-            rate=plan.rate,
-            ordered=plan.keep_order,
+            rate=shared.pace(),
+            ordered=in_order,
             headers=plan.headers,
-            timeout=plan.timeout,
-            retry=Retry(attempts=plan.retries + 1, base_delay=BASE_DELAY, max_delay=MAX_DELAY),
+            timeout=UNKNOWN if shared.share is not None else shared.fixed_timeout,
+            retry=retry,
             max_bytes=plan.max_bytes,
             ok=plan.ok,
         )
     except (TypeError, ValueError) as error:
         raise Refusal(str(error)) from None
-
-
-def _plan(plan: FetchPlan, source: Input, output: Output) -> Plan:
-    head = None
-    if output.name is not None:
-        head = record.header(secrets.token_hex(4), "fetch", plan.spec(), source.path, time.time())
-    return Plan(head, plan.grace, plan.deadline, plan.fail_fast, plan.quiet, plan.progress == "json")
-
-
-def _progress(plan: FetchPlan, view: View, terminal: Terminal, output: Output) -> Progress:
-    on_screen = output.name is None and output.is_tty
-    return choose(plan.progress, view, terminal, quiet=plan.quiet, records_on_screen=on_screen)

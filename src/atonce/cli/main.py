@@ -6,8 +6,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from atonce._runtime.terminal import say, visible
 from atonce.cli.exits import BUG, INTERRUPTED, OK, USAGE, Refusal
-from atonce.cli.terminal import say, visible
 
 NEEDED = ("click", "rich", "aiohttp")
 
@@ -63,8 +63,7 @@ def _wrong(error: Exception) -> int:
 
 
 def _complain(text: str) -> None:
-    first, newline, rest = text.partition("\n")
-    say(f"atonce: {visible(first)}{newline}{rest}")
+    say("atonce: " + "\n".join(visible(line) for line in text.split("\n")))
 
 
 if __name__ == "__main__":

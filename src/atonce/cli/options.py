@@ -6,14 +6,15 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from atonce._model import durations
 from atonce._model.options import Rate
-from atonce.cli import durations
-from atonce.cli.terminal import visible, without_credentials
+from atonce._runtime.terminal import visible, without_credentials
+from atonce.cli import jobs, retrying
+from atonce.cli.work import halt
 
 MOST: Final = 10**6
 _SECRET: Final = re.compile(
@@ -54,6 +55,10 @@ def _rate(text: str) -> Rate:
     return found
 
 
+def _delay(text: str) -> Rate:
+    return Rate(1, per=durations.seconds(text))
+
+
 def _whole(text: str, least: int) -> int:
     if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= MOST):
         raise ValueError(f"{visible(text)!r} is no whole number from {least} to {MOST}, e.g. {max(least, 4)}")
@@ -61,10 +66,14 @@ def _whole(text: str, least: int) -> int:
 
 
 DURATION: Final = Written("duration", durations.seconds)
-DURATION_OR_NONE: Final = Written("duration", durations.seconds, none="none")
+DURATION_OR_SHARE: Final = Written("duration", durations.seconds_or_share, none="none")
+RETRY_ON: Final = Written("list", retrying.read)
 SIZE: Final = Written("size", durations.size)
 RATE: Final = Written("rate", _rate)
-JOBS: Final = Written("count", partial(_whole, least=1))
+DELAY: Final = Written("duration", _delay)
+JOBS: Final = Written("jobs", jobs.read)
+HALT: Final = Written("halt", halt.read)
+PLACES: Final = Written("count", partial(_whole, least=1))
 COUNT: Final = Written("count", partial(_whole, least=0))
 
 
@@ -100,15 +109,3 @@ def shown_value(name: str, value: str) -> str:
         return without_credentials(value)
     field = value.partition(":")[0]
     return f"{field}: ***" if _SECRET.search(field) else value
-
-
-def next_name(path: str) -> str:
-    """The name for the output of a run that follows the one of `path`.
-
-    >>> next_name("a/pages.jsonl"), next_name("pages-2.jsonl")
-    ('a/pages-2.jsonl', 'pages-3.jsonl')
-    """
-    old = PurePath(path)
-    match = re.fullmatch(r"(.*)-([0-9]{1,4})", old.stem)
-    stem, number = (match[1], int(match[2])) if match else (old.stem, 1)
-    return str(old.with_name(f"{stem}-{number + 1}{old.suffix}"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from atonce.cli.durations import brief, bytes_shown, latency
+from atonce._model.durations import brief, bytes_shown, latency, rate
+from atonce._runtime.terminal import Signs
 from atonce.cli.tally import Group, Tally
-from atonce.cli.terminal import Signs
+from atonce.cli.work import shares
 
 #: Gives a text a colour, or leaves it as it is: `paint("3 failed", "red")`.
 Paint = Callable[[str, str], str]
@@ -20,29 +21,44 @@ _ENOUGH = 5
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: after how many seconds, why, where its records are and how many bytes, what to do next."""
+    """How a run ended: after how many seconds, why, where its records are and how many bytes, what to do next.
+
+    `earlier` is how many items ended in earlier runs, `shares` what the time of all items went into. A step of `next`
+    without a label belongs to the one above it.
+    """
 
     elapsed: float
     why: str = "finished"
     output: str | None = None
     size: int | None = None
     next: Sequence[tuple[str, str]] = ()
+    earlier: int = 0
+    shares: Mapping[str, float] | None = None
 
 
 def lines(tally: Tally, ending: Ending, signs: Signs, paint: Paint, width: int = 80) -> Iterator[str]:
     """The receipt, line by line, each as wide as it may be where an example or a host has to be cut."""
     if not tally.done and ending.why == "finished":
-        yield "nothing to do: the input has no items"
+        done = f"nothing left to do: {ending.earlier:,} ended before"
+        yield done if ending.earlier else "nothing to do: the input has no items"
+        yield from _next(ending, paint)
         return
     yield _first(tally, ending, signs, paint)
     if tally.times.count:
         yield _times(tally, width)
+    if ending.shares is not None:
+        yield "  time: " + "   ".join(f"{what} {share}" for what, share in shares.said(ending.shares))
     yield from _groups(tally, width)
     if tally.retries:
         yield f"  retries: {tally.retries:,} spent, {_items(tally.saved)} saved"
+    yield from _next(ending, paint)
+
+
+def _next(ending: Ending, paint: Paint) -> Iterator[str]:
     label_width = max((len(label) for label, _ in ending.next), default=0)
     for label, command in ending.next:
-        yield f"  {paint(f'{label}:'.ljust(label_width + 1), 'dim')}  {command}"
+        said = f"{label}:" if label else ""
+        yield f"  {paint(said.ljust(label_width + 1), 'dim')}  {command}"
 
 
 def _first(tally: Tally, ending: Ending, signs: Signs, paint: Paint) -> str:
@@ -55,7 +71,7 @@ def _first(tally: Tally, ending: Ending, signs: Signs, paint: Paint) -> str:
             parts.append(f"{tally.left:,} left")
     parts.append(f"{tally.done:,} in {brief(ending.elapsed)}")
     if ending.elapsed > 0.0 and tally.done > 1:
-        parts.append(f"{_rate(tally.done / ending.elapsed)}/s")
+        parts.append(f"{rate(tally.done / ending.elapsed)}/s")
     if ending.output is not None:
         size = "" if ending.size is None else f" ({bytes_shown(ending.size)})"
         parts.append(f"{signs.arrow} {ending.output}{size}")
@@ -109,10 +125,6 @@ def _where(group: Group, width: int, several: bool) -> str:
 
 def _items(count: int) -> str:
     return f"{count:,} item" if count == 1 else f"{count:,} items"
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
 
 
 def cut(text: str, width: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -71,8 +72,13 @@ class Times:
 
     def add(self, span: float) -> None:
         """Count one duration in seconds."""
-        self._buckets[round(math.log(max(span, 1e-6)) / _STEP)] += 1
+        self._buckets[bucket_of(span)] += 1
         self.count += 1
+
+    def add_all(self, buckets: Mapping[int, int]) -> None:
+        """Count many durations, by their buckets."""
+        self._buckets.update(buckets)
+        self.count += sum(buckets.values())
 
     def quantile(self, q: float) -> float:
         """The duration that a share `q` of all does not exceed; 0.0 when there are none."""
@@ -82,6 +88,16 @@ class Times:
             if rank <= 0:
                 return math.exp(bucket * _STEP)
         return 0.0
+
+
+def bucket_of(span: float) -> int:
+    """The bucket of a duration."""
+    return round(math.log(max(1e-06, span)) / _STEP)
+
+
+def span_below(bucket: int) -> float:
+    """The longest duration that is below a bucket, or nearly so."""
+    return math.exp((bucket - 0.5) * _STEP) * (1.0 - 1e-12)
 
 
 class Tally:
@@ -130,30 +146,3 @@ class Tally:
 
     def _attempts(self, attempts: int) -> None:
         self.retries += attempts - 1
-
-
-class Pace:
-    """How fast items end now: over the last `span` seconds, not since the beginning."""
-
-    def __init__(self, span: float = 10.0) -> None:
-        self._span = span
-        self._marks: deque[tuple[float, int]] = deque()
-
-    def mark(self, now: float, done: int) -> None:
-        """Note how many were done at a moment."""
-        marks = self._marks
-        marks.append((now, done))
-        while len(marks) > 2 and marks[1][0] <= now - self._span:
-            marks.popleft()
-
-    def rate(self) -> float:
-        """Items a second."""
-        if len(self._marks) < 2:
-            return 0.0
-        (began, before), (ended, after) = self._marks[0], self._marks[-1]
-        return (after - before) / (ended - began) if ended > began else 0.0
-
-    def eta(self, left: int | None) -> float | None:
-        """Seconds until `left` more items are done; None when nothing honest can be said."""
-        rate = self.rate()
-        return None if left is None or rate <= 0.0 else left / rate

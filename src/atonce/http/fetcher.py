@@ -14,9 +14,11 @@ from atonce._runtime.clock import clock_of
 from atonce.http.address import BadAddress, address_of, redirected, without_credentials
 from atonce.http.client import Answer, Client, failure, is_followed, timed_out
 from atonce.http.gate import Gate
+from atonce.http.quota import used_up
 from atonce.http.request import Hop, Request, first_hop, next_hop
 from atonce.http.response import Response, make_response
 from atonce.http.retries import IDEMPOTENT, is_transient, retry_after
+from atonce.http.robots import Robots
 from atonce.http.status import phrase
 from atonce.http.watch import Watch
 
@@ -67,8 +69,10 @@ class Fetcher:
         watch: Watch | None = None,
         *,
         in_turn: bool = False,
+        robots: Robots | None = None,
     ) -> None:
         self.request = request
+        self._robots = robots
         self._watch = watch
         self._in_turn = in_turn
         self._client = client
@@ -96,7 +100,10 @@ class Fetcher:
         spent = 0.0
         for _ in range(request.follow + 1):
             place = hop.address.place
+            pause = 0.0 if self._robots is None else await self._robots.delay(hop.address)
             waited = await gate.enter(place)
+            if pause:
+                gate.hold(place, pause)
             try:
                 if self._in_turn and not waited:
                     await asyncio.sleep(0)
@@ -109,6 +116,9 @@ class Fetcher:
             finally:
                 gate.leave(place)
             spent += clock() - began
+            wait = used_up(answer.headers, time.time())
+            if wait is not None:
+                gate.hold(place, wait)
             if not is_followed(hop, answer.status, answer.headers):
                 return self._response(hop, answer, spent, job.attempt)
             hop = self._redirected(hop, answer)
@@ -141,7 +151,8 @@ class Fetcher:
             job.began = now
             if job.until is None and request.deadline is not None:
                 job.until = now + request.deadline
-        left = None if request.timeout is None else request.timeout - spent
+        timeout = request.timeout if self._watch is None else self._watch.timeout
+        left = None if timeout is None else timeout - spent
         if job.until is not None:
             left = job.until - now if left is None else min(left, job.until - now)
         if left is not None and left <= 0.0:

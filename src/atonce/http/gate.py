@@ -29,9 +29,34 @@ class Gate:
         self._busy: dict[Place, int] = {}
         self._waiting: dict[Place, deque[asyncio.Future[None]]] = {}
         self._turn: deque[Place] = deque()
+        #: Until when nobody goes to a host.
+        self._held: dict[Place, float] = {}
 
     async def enter(self, place: Place) -> bool:
         """Wait for a place, and tell whether that took a wait; a cancel takes none."""
+        waits = False
+        while True:
+            if self._held and place in self._held:
+                await self._rest(place)
+                waits = True
+            waits = await self._enter(place) or waits
+            if not (self._held and place in self._held):
+                return waits
+            self.leave(place)
+
+    def hold(self, place: Place, seconds: float) -> None:
+        """Let nobody begin a request to a host for so long."""
+        until = clock_of(asyncio.get_running_loop())() + seconds
+        self._held[place] = max(until, self._held.get(place, 0.0))
+
+    async def _rest(self, place: Place) -> None:
+        """Wait, without a place, until nobody holds the host."""
+        clock = clock_of(asyncio.get_running_loop())
+        while (left := self._held.get(place, 0.0) - clock()) > 0.0:  # noqa: ASYNC110  # it may grow
+            await asyncio.sleep(left)
+        self._held.pop(place, None)
+
+    async def _enter(self, place: Place) -> bool:
         busy = self._busy.get(place, 0)
         waits = not self._free or busy >= self._per_host
         if waits:

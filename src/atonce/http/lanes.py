@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from atonce._backends.contract import Backend, Capabilities, Desk, Lanes, Receiver, Running
 from atonce._model.errors import MisuseError
@@ -14,10 +15,12 @@ from atonce._model.options import Rate
 from atonce._runtime.clock import Clock
 from atonce.http.address import without_credentials
 from atonce.http.choose import adapted, gate_of
+from atonce.http.client import Client
 from atonce.http.fetcher import Fetcher, Job
 from atonce.http.gate import Gate
 from atonce.http.request import Request
 from atonce.http.response import Response
+from atonce.http.robots import MOST, Robots
 from atonce.http.session import Session, join
 from atonce.http.watch import Watch
 
@@ -40,6 +43,14 @@ class FetchBackend:
         self._request = request
         self._client = client
         self._limits = limits
+        self._watches: WeakSet[Watch] = WeakSet()
+        #: Under which name robots.txt is obeyed; None: it is not asked.
+        self.robot: str | None = None
+
+    def limit(self, timeout: float) -> None:
+        """Give requests so many seconds from now on, in the runs that there are and have a timeout."""
+        for watch in self._watches:
+            watch.limit(timeout)
 
     def start(
         self,
@@ -57,11 +68,13 @@ class FetchBackend:
         limits, request = self._limits, self._request
         timeout = request.timeout
         watch = None if timeout is None else Watch(timeout, desk.clock)
+        if watch is not None:
+            self._watches.add(watch)
         session = None if self._client is not None else join()
         gate = Gate(limits.total, limits.per_host, limits.rate)
         attempt: Callable[[Job], Any]
         if session is not None:
-            attempt = Fetcher(request, session.client, gate, watch, in_turn=True).attempt
+            attempt = self._fetcher(session.client, gate, watch).attempt
         else:
             attempt = self._through_users_client(gate, watch)
         return self._inner.lanes(FetchDesk(desk, attempt), bound, _End(session, watch, over))
@@ -72,7 +85,16 @@ class FetchBackend:
         except MisuseError as error:
             return _always(error)
         gate.beyond = gate_of(self._client, port)
-        return Fetcher(self._request, port, gate, watch, in_turn=True).attempt
+        return self._fetcher(port, gate, watch).attempt
+
+    def _fetcher(self, client: Client, gate: Gate, watch: Watch | None) -> Fetcher:
+        robots = None
+        if self.robot is not None:
+            named = tuple(one for one in self._request.headers if one[0].lower() == "user-agent")
+            asks = Request.of(headers=named, timeout=self._request.timeout, max_bytes=MOST, follow=5)
+            reader = Fetcher(asks, client, gate)
+            robots = Robots(self.robot, lambda url: reader.attempt(Job(url)))
+        return Fetcher(self._request, client, gate, watch, in_turn=True, robots=robots)
 
 
 class _End:

@@ -10,8 +10,8 @@ from typing import Any, Unpack
 from atonce._model.checks import count, count_or_none, flag, shown
 from atonce._model.options import Rate
 from atonce._model.outcome import Outcome
-from atonce._verbs.stream import Stream, StreamIterator, make_spec
-from atonce._verbs.stream_spec import Spec
+from atonce._verbs.stream import Stream, StreamIterator
+from atonce._verbs.stream_spec import Spec, make_spec
 from atonce.http.choose import check_client
 from atonce.http.fetch import THRICE
 from atonce.http.fetcher import as_told
@@ -40,7 +40,8 @@ def fetch_stream(
     counts where it leads); URLs of other hosts overtake those that wait for a busy one, as far as twice
     `max_concurrency` URLs are looked ahead. `rate` ("10/s") spaces all requests, retries and redirects too. Waiting
     for a place or for the rate counts neither against `timeout` nor against `deadline`; an item that rests between
-    attempts takes no place. **Fails**: a URL that fails, a bad URL too, is its own `Failed`; a bad option raises here.
+    attempts takes no place. A host whose RateLimit headers say that nothing is left is asked nothing before its
+    reset, 60 s at most. **Fails**: a URL that fails, a bad URL too, is its own `Failed`; a bad option raises here.
     **Cancelled**: as `stream`; every running request is stopped and its connection closed.
     **Costs**: one aiohttp session for each run, closed with it.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import urlencode
 
-from atonce._model.checks import count, count_or_none, seconds_or_none, shown
+from atonce._model.checks import count, seconds_or_none, shown, size_or_none
 from atonce._model.options import Retry
 from atonce.http.address import Address
 from atonce.http.status import Statuses, statuses
@@ -98,7 +98,7 @@ class Request:
             timeout=seconds_or_none("timeout", timeout),
             deadline=min(deadlines, default=None),
             retry=tries,
-            max_bytes=count_or_none("max_bytes", max_bytes),
+            max_bytes=size_or_none("max_bytes", max_bytes),
             follow=count("follow", follow, least=0),
             ok=statuses(ok),
             verify=verify_of(verify),

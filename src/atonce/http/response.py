@@ -49,6 +49,13 @@ class Headers(Mapping[str, str]):
             self._raw = ()
         return fields
 
+    def mention(self, word: bytes) -> bool:
+        """Whether a name has `word`, in small letters, in it; cheaper than to look at one."""
+        if self._fields is None:
+            return any(word in name.lower() for name, _ in self._raw)
+        text = word.decode()
+        return any(text in name.lower() for name, _ in self._fields)
+
     def _by_name(self) -> dict[str, list[str]]:
         """The index by name, made when it is first needed."""
         index = self._index

@@ -13,7 +13,7 @@ class Watch:
     """
 
     def __init__(self, timeout: float, clock: Callable[[], float]) -> None:
-        self.timeout = timeout
+        self.timeout: float = timeout
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._started: dict[asyncio.Task[object], float] = {}
@@ -34,6 +34,13 @@ class Watch:
             return False
         self._late.discard(task)
         return task.uncancel() == 0
+
+    def limit(self, timeout: float) -> None:
+        """Give requests so many seconds from now on, those that run included."""
+        self.timeout = timeout
+        if self._timer is not None:
+            self._timer.cancel()
+            self._ring()
 
     def close(self) -> None:
         """Nothing runs any more."""

@@ -1,0 +1,1 @@
+"""The records of a run, which are its output and its journal at once: written, read again, gone on with."""

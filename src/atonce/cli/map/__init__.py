@@ -1,0 +1,1 @@
+"""`atonce map`: a Python function over lines or rows."""

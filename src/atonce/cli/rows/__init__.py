@@ -1,0 +1,1 @@
+"""Where the items of a run come from: bytes of any kind, read lazily into rows."""

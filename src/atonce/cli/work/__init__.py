@@ -1,0 +1,1 @@
+"""One run of a verb, whatever the verb: driving its stream, stopping, counting, ending."""
