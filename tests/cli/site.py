@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 
 from aiohttp import web
 
 asked: Counter[str] = Counter()
+gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -18,6 +19,10 @@ async def answer(request: web.Request) -> web.StreamResponse:
     match kind:
         case "slow":
             await asyncio.sleep(float(rest))
+        case "gate":
+            await gates[rest].wait()
+        case "open":
+            gates[rest].set()
         case "status":
             return web.Response(status=int(rest), text="as you wish")
         case "busy" if asked[request.path] == 1:
