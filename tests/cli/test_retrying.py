@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atonce._model.options import Budget, Retry
+from atonce._policy.backoff import again
 from atonce.cli.retrying import KINDS, read
 from atonce.cli.tally import Failure
 from tests.cli.command import Run, items
@@ -64,6 +67,8 @@ def test_a_list_is_read_as_it_is_written(words: list[str]) -> None:
         (["--retries", "2", "--retry-on", "429,,5xx"], "'' is nothing to retry on"),
         (["--retries", "2", "--retry-on", "exit:75:1"], "is nothing to retry on"),
         (["--retry-on", "timeout"], "add --retries N"),
+        (["--retry-max-time", "5s"], "add --retries N"),
+        (["--retries", "2", "--retry-max-time", "soon"], "'soon' is no duration"),
     ],
 )
 def test_a_mistake_is_said_before_anything_starts(run: Run, given_: list[str], said: str) -> None:
@@ -96,3 +101,64 @@ def test_a_url_is_tried_again_at_what_is_wanted_alone(run: Run, site: str) -> No
     assert run("fetch", *(f"{site}/status/{status}" for status in (404, 503)), *more).code == 1
     tries = {row["in"].rpartition("/")[2]: row["try"] for row in items(Path("out.jsonl"))}
     assert tries == {"404": 3, "503": 1}
+
+
+@given(st.integers(1, 9), st.floats(0, 100), st.integers(1, 9), st.floats(0, 100), st.floats(0, 100))
+def test_a_budget_has_a_number_and_a_time_in_which_attempts_begin(
+    most: int, seconds: float, number: int, elapsed: float, wait: float
+) -> None:
+    retry = Retry(Budget(most, seconds), wait, max_delay=200.0, jitter=None)
+    found = again(replace(retry, max_delay=wait or 1.0), ValueError(), number, 0.0, lambda: 0.0, elapsed)
+    assert found == (wait if number < most and elapsed + wait <= seconds else None)
+    assert retry.most == most
+
+
+BUDGET = """
+import os, pathlib, time
+
+def tried(x):
+    path = pathlib.Path("tries-" + x)
+    with path.open("a") as file:
+        file.write(".")
+    return path.stat().st_size
+
+def f(x):
+    number = tried(x)
+    if x == "slow" and number == 2:
+        time.sleep(0.7)
+        return number
+    if x == "dies":
+        os._exit(3)
+    raise ValueError(x)
+
+async def g(x):
+    return f(x)
+"""
+
+
+@pytest.mark.parametrize("executor", ["process", "thread", "async", "run"])
+def test_no_attempt_begins_after_the_budget_and_what_runs_is_not_cut(run: Run, executor: str) -> None:
+    Path("odd.py").write_text(BUDGET)
+    shell = "n=$(cat {}.n 2>/dev/null); echo .$n > {}.n; test {} = slow -a .$n = .. && sleep 0.7"
+    first = {"run": ["run", shell], "async": ["map", "odd:g"]}.get(executor, ["map", "odd:f"])
+    more = [] if executor in ("run", "async") else ["--executor", executor]
+    names = ["never", "slow", *(["dies"] if executor == "process" else [])]
+    ran = run(
+        *first[:1],
+        *["--retries", "20", "--retry-delay", "50ms", "--retry-max-time", "600ms", "-o", "out.jsonl"],
+        *[*more, *first[1:], ":::", *names],
+    )
+    assert ran.code == 1
+    found = {row["in"]: row for row in items(Path("out.jsonl"))}
+    assert found.keys() == set(names)
+    assert (found["slow"]["ok"], found["slow"]["try"]) == (True, 2)
+    for name in names:
+        assert 2 <= found[name]["try"] < 21
+        assert found[name]["ok"] == (name == "slow")
+
+
+def test_a_url_is_asked_again_within_the_budget_alone(run: Run, site: str) -> None:
+    options = ["--retries", "20", "--retry-delay", "50ms", "--retry-max-time", "600ms"]
+    ran = run("fetch", f"{site}/status/503", *options, "-o", "out.jsonl")
+    assert ran.code == 1
+    assert 2 <= items(Path("out.jsonl"))[0]["try"] < 21

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from atonce._model.checks import LARGEST, choice, count, is_tenacitys, seconds, seconds_or_none, shown
 
@@ -31,6 +31,28 @@ _UNITS = {
     "hour": 3600.0,
 }
 _RATE_TEXT = re.compile(r"\s*([0-9]{1,20})\s*/\s*([a-z]+)\s*")
+
+
+class Seen(Protocol):
+    """What is known of an attempt that failed."""
+
+    attempt_number: int
+    seconds_since_start: float
+    upcoming_sleep: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """As `attempts` of a `Retry`: at most `most`, and none that would begin over `seconds` after the first one."""
+
+    most: int
+    seconds: float
+
+    def __call__(self, seen: Seen) -> bool:
+        """Whether this attempt was the last one."""
+        return (
+            seen.attempt_number >= self.most or seen.seconds_since_start + seen.upcoming_sleep > self.seconds
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,7 @@ class Retry:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        if not is_tenacitys("stop_base", self.attempts):
+        if not (isinstance(self.attempts, Budget) or is_tenacitys("stop_base", self.attempts)):
             object.__setattr__(self, "attempts", count("attempts", self.attempts))
         if not is_tenacitys("wait_base", self.base_delay):
             seconds("base_delay", self.base_delay, zero=True)
@@ -71,6 +93,8 @@ class Retry:
     @property
     def most(self) -> int:
         """The most attempts that there can be."""
+        if isinstance(self.attempts, Budget):
+            return self.attempts.most
         return self.attempts if isinstance(self.attempts, int) else LARGEST
 
     @classmethod

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from atonce._model.options import Retry
 from atonce._runtime.terminal import without_credentials
 from atonce._verbs.stream import Stream
 from atonce.cli.bodies import Bodies
@@ -31,8 +30,6 @@ from atonce.http.lanes import FetchBackend
 from atonce.http.many import fetch_stream
 from atonce.http.response import Response
 
-#: The longest pause between two attempts (a server's Retry-After may be longer).
-MAX_DELAY: Final = 30.0
 #: The most requests where the number changes by itself or by a file.
 MOST_REQUESTS: Final = 1_000
 #: Seconds that a request may take while the median is not known yet.
@@ -199,14 +196,11 @@ def _stream(plan: FetchPlan, urls: Any, jobs: int, *, in_order: bool = False) ->
     """The library's stream for a plan; what it refuses is a mistake on the command line."""
     shared = plan.shared
     again = shared.retry_on
-    retry = Retry(
-        attempts=shared.retries + 1,
-        base_delay=shared.retry_delay,
-        max_delay=MAX_DELAY,
-        retry_on=Exception
-        if again is None
-        else lambda error: again.wants(described(error, None, None, plan.max_bytes), error),
-    )
+
+    def is_wanted(error: BaseException) -> bool:
+        assert again is not None
+        return again.wants(described(error, None, None, plan.max_bytes), error)
+
     try:
         return fetch_stream(
             urls,
@@ -216,7 +210,7 @@ def _stream(plan: FetchPlan, urls: Any, jobs: int, *, in_order: bool = False) ->
             ordered=in_order,
             headers=plan.headers,
             timeout=UNKNOWN if shared.share is not None else shared.fixed_timeout,
-            retry=retry,
+            retry=shared.retry(None if again is None else is_wanted),
             max_bytes=plan.max_bytes,
             ok=plan.ok,
         )

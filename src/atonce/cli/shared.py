@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import click
 
 from atonce._model.durations import Share
-from atonce._model.options import Rate
+from atonce._model.options import Budget, Rate, Retry
 from atonce.cli import options
 from atonce.cli.exits import Refusal
 from atonce.cli.jobs import Jobs
@@ -18,6 +18,10 @@ from atonce.cli.retrying import RetryOn
 from atonce.cli.rows.source import FORMATS, Reading, Trim
 from atonce.cli.work.halt import Halt
 
+#: The longest pause between two attempts (a server's Retry-After may be longer).
+MAX_DELAY: Final = 30.0
+#: Whether an error is tried again.
+Wanted: TypeAlias = Callable[[BaseException], bool]
 C = TypeVar("C", bound=Callable[..., Any])
 Group = Callable[[C], C]
 
@@ -132,6 +136,12 @@ def attempt_options(
             show_default=True,
             help="The pause before the first further attempt; it doubles, up to 30s.",
         ),
+        _option(
+            "--retry-max-time",
+            type=options.DURATION,
+            metavar="DUR",
+            help="No further attempt so long after the first began; one that runs is not cut.",
+        ),
     )
 
 
@@ -210,6 +220,7 @@ class Shared:
     retries: int
     retry_on: RetryOn | None
     retry_delay: float
+    retry_max_time: float | None
     deadline: float | None
     halt: Halt | None
     fail_fast: bool
@@ -225,8 +236,10 @@ class Shared:
     def taken_from(cls, values: dict[str, Any]) -> Shared:
         """Take the shared options out of all that click has read."""
         found = cls(**{name: values.pop(name) for name in cls.__dataclass_fields__})
-        if found.retry_on is not None and not found.retries:
-            raise Refusal("--retry-on says what is tried again, and nothing is: add --retries N")
+        if not found.retries:
+            for option, value in (("--retry-on", found.retry_on), ("--retry-max-time", found.retry_max_time)):
+                if value is not None:
+                    raise Refusal(f"{option} says what is tried again, and nothing is: add --retries N")
         return found
 
     @property
@@ -238,6 +251,12 @@ class Shared:
     def fixed_timeout(self) -> float | None:
         """The time limit in seconds; None where it follows the median, or there is none."""
         return None if isinstance(self.timeout, Share) else self.timeout
+
+    def retry(self, wanted: Wanted | None) -> Retry:
+        """How items are tried again, those whose errors are `wanted`."""
+        most, longest = self.retries + 1, self.retry_max_time
+        attempts = most if longest is None else Budget(most, longest)
+        return Retry(attempts, self.retry_delay, MAX_DELAY, retry_on=Exception if wanted is None else wanted)
 
     def reading_from(self, path: str) -> Shared:
         """The same with another input."""

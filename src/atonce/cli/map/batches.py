@@ -13,7 +13,7 @@ from functools import partial
 
 from atonce._model.durations import brief
 from atonce._model.errors import TaskTimeout
-from atonce._model.options import Rate, Retry
+from atonce._model.options import Budget, Rate, Retry
 from atonce._model.outcome import Ok, Outcome
 from atonce._policy.backoff import pause
 from atonce._verbs.spawn import spawn
@@ -44,20 +44,22 @@ WINDOW = 100_000
 class Part:
     """Rows that go together: `at` is their position among all that are done, `since` when they were handed out.
 
-    Of a batch that is on its way, `gone` rows have been told of, in frames up to `told`.
+    A row that is tried again is one by itself; its `first` attempt began then. Of a batch that is on its way, `gone`
+    rows have been told of, in frames up to `told`.
     """
 
     block: Block
     at: int
     attempt: int = 1
+    first: float | None = None
     since: float = 0.0
     slot: int = 0
     gone: int = 0
     told: int = 0
 
-    def cut(self, start: int, stop: int | None = None, attempt: int | None = None) -> Part:
+    def cut(self, start: int, stop: int | None = None) -> Part:
         """Some of it."""
-        return Part(self.block.part(start, stop), self.at + start, attempt or self.attempt)
+        return Part(self.block.part(start, stop), self.at + start, self.attempt, self.first)
 
     def entry(self) -> Entry:
         """What a worker is told of it."""
@@ -208,8 +210,8 @@ class Batches:
         self._sizing.told(part.gone, elapsed)
         rest = 0
         if reply.again is not None:
-            self._rest(part.cut(0, 1, part.attempt + 1))
-            harvest.retries = rest = 1
+            rest = 1
+            harvest = joined([harvest, self._again(part.cut(0, 1), *reply.again)])
         if rest < len(part.block):
             self._left.append(part.cut(rest))
         return harvest
@@ -229,13 +231,29 @@ class Batches:
         failed = part.cut(at, at + 1)
         failure = lost(error, self._timeout)
         again = self._order.again
+        span = self._timeout or 0.0
         if part.attempt < self._order.attempts and (again is None or again.wants(failure, error)):
-            failed.attempt += 1
-            self._rest(failed)
-            return Harvest(retries=1)
+            return self._again(failed, failure, span)
+        return self._failed(failed, failure, span)
+
+    def _again(self, row: Part, failure: Failure, span: float) -> Harvest:
+        """Try a row again after a pause, where that is within its budget; the last attempt took `span` seconds."""
+        now = asyncio.get_running_loop().time()
+        if row.first is None:
+            row.first = now - span
+        wait = pause(self._retry, row.attempt, 0.0, random.random)
+        budget = self._retry.attempts
+        if isinstance(budget, Budget) and now - row.first + wait > budget.seconds:
+            return self._failed(row, failure, now - row.first)
+        row.attempt += 1
+        self._resting += 1
+        asyncio.get_running_loop().call_later(wait, self._rested, row)
+        return Harvest(retries=1)
+
+    def _failed(self, row: Part, failure: Failure, span: float) -> Harvest:
+        line = self._failed_line(row, failure, span)
         return Harvest(
-            data=self._in_order(failed.at, 1, self._failed_line(failed, failure)),
-            failures=[(canonical(failed.block.rows[0]), failure)],
+            data=self._in_order(row.at, 1, line), failures=[(canonical(row.block.rows[0]), failure)]
         )
 
     def _died_at(self, part: Part) -> int | None:
@@ -246,12 +264,11 @@ class Batches:
         row = None if sheet is None else sheet.row()
         return None if row is None or not part.gone <= row < part.gone + size else row - part.gone
 
-    def _failed_line(self, part: Part, failure: Failure) -> bytes:
+    def _failed_line(self, part: Part, failure: Failure, span: float) -> bytes:
         if not self._order.job.records:
             return b""
         block = part.block
         key = None if block.keys is None else block.keys[0]
-        span = self._timeout or 0.0
         ended = since(self._order.job)
         err = failure.record()
         row = record.failed_row(block.places[0], key, block.rows[0], err, span, part.attempt, ended)
@@ -350,12 +367,6 @@ class Batches:
         finally:
             self._reading = None
             self._changed.set()
-
-    def _rest(self, part: Part) -> None:
-        """Hand a row out again after a pause."""
-        self._resting += 1
-        wait = pause(self._retry, part.attempt - 1, 0.0, random.random)
-        asyncio.get_running_loop().call_later(wait, self._rested, part)
 
     def _rested(self, part: Part) -> None:
         self._resting -= 1

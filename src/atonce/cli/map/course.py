@@ -21,7 +21,8 @@ LOOK = 0.025
 class Reply(NamedTuple):
     """The next `done` rows have ended, with these lines; the last `released` rows will not be begun here.
 
-    `again` is why the row after those failed, to be tried again. `broken` is why nothing can be run at all.
+    `again` is why the row after those failed, and after how many seconds, where it is to be tried again. `broken` is
+    why nothing can be run at all.
     """
 
     done: int
@@ -31,7 +32,7 @@ class Reply(NamedTuple):
     slowest: tuple[float, int]
     failures: list[tuple[int, Failure]]
     released: int = 0
-    again: Failure | None = None
+    again: tuple[Failure, float] | None = None
     broken: str | None = None
 
 
@@ -73,10 +74,11 @@ class Course:
                 self._released = released
 
     def end(self, again: Failure | None = None) -> Reply:
-        """What has not been told yet."""
+        """What has not been told yet; `again` is why the row of the moment has just failed."""
+        span = perf_counter() - self.stamps[-1]
         with self._lock:
             reply = self._next(self.done, self._released)
-            return reply._replace(again=again)
+            return reply if again is None else reply._replace(again=(again, span))
 
     def _next(self, done: int, released: int) -> Reply:
         first, self._told = self._told, done

@@ -31,8 +31,6 @@ from atonce.cli.work.units import Units, record_line
 from atonce.cli.work.watch import Intake, Watch
 from atonce.cli.work.width import width_of
 
-#: The longest pause between two attempts.
-MAX_DELAY: Final = 30.0
 #: The most that there are where the number changes by itself or by a file: workers for each CPU, coroutines, threads.
 MOST_PROCESSES: Final = 4
 MOST_ON_LOOP: Final = 1_000
@@ -149,14 +147,12 @@ def executor_for(plan: MapPlan, function: Callable[..., Any]) -> str:
 
 def _retry(shared: Shared) -> Retry:
     again = shared.retry_on
-    return Retry(
-        attempts=shared.retries + 1,
-        base_delay=shared.retry_delay,
-        max_delay=MAX_DELAY,
-        retry_on=Exception
-        if again is None
-        else lambda error: again.wants(why_failed(error, shared.fixed_timeout), error),
-    )
+
+    def is_wanted(error: BaseException) -> bool:
+        assert again is not None
+        return again.wants(why_failed(error, shared.fixed_timeout), error)
+
+    return shared.retry(None if again is None else is_wanted)
 
 
 def _in_batches(plan: MapPlan, job: Job, run: Run, wanted: Jobs, following: Following) -> int:

@@ -16,20 +16,18 @@ from atonce.cli.exits import Refusal
 from atonce.cli.failure import cancelled
 from atonce.cli.journal import record
 from atonce.cli.journal.output import Output, PipeClosed
-from atonce.cli.retrying import RetryOn
 from atonce.cli.rows.block import Blocks
 from atonce.cli.run.failures import described
 from atonce.cli.run.runner import CommandFailed, CommandRefused, CommandTimeout, How, Job, Runner
 from atonce.cli.run.screen import Screen
 from atonce.cli.run.spool import last_line, pieces, size
+from atonce.cli.shared import Shared
 from atonce.cli.tally import Failure, bucket_of
 from atonce.cli.work.harvest import Harvest
 from atonce.cli.work.width import Width
 
 #: Bytes of each output that a record has at most.
 RECORDED: Final = 10_000_000
-#: The longest pause between two attempts.
-MAX_DELAY: Final = 30.0
 
 
 class Commands:
@@ -181,16 +179,17 @@ class Commands:
                 yield Harvest(data=data, failures=[(job.text, failure)])
 
 
-def retry_of(retries: int, delay: float, again: RetryOn | None) -> Retry | None:
+def retry_of(shared: Shared) -> Retry | None:
     """How commands are tried again: those that failed, or those of them that are wanted."""
-    if not retries:
+    if not shared.retries:
         return None
+    again = shared.retry_on
 
     def is_wanted(error: BaseException) -> bool:
         failed = isinstance(error, CommandFailed)
         return failed and (again is None or again.wants(described(error, "", True), error))
 
-    return Retry(retries + 1, delay, MAX_DELAY, retry_on=is_wanted)
+    return shared.retry(is_wanted)
 
 
 def _code(error: BaseException) -> int | None:

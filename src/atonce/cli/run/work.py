@@ -131,7 +131,7 @@ def run_run(plan: RunPlan, source: Source, following: Following) -> int:
         records=plan.records,
         is_fixed=shared.share is None,
         keep_order=run.keeps_order,
-        retry=retry_of(shared.retries, shared.retry_delay, shared.retry_on),
+        retry=retry_of(shared),
         rate=shared.pace(),
     )
     progress = run.progress(run.view(verb.busy), mixed=not plan.records)
