@@ -13,6 +13,8 @@ from atonce._runtime.progress import Progress, View
 from atonce._runtime.showing import choose
 from atonce._runtime.terminal import Terminal, visible
 from atonce.cli.exits import OK, Refusal
+from atonce.cli.export import asked
+from atonce.cli.export.exporter import Scene
 from atonce.cli.following import Following
 from atonce.cli.journal import record
 from atonce.cli.journal.opening import Ask, Journal, open_journal
@@ -143,6 +145,7 @@ class Run:
             width,
             share,
             limit,
+            asked.opened(shared, Scene(self.spec, self.source.path, self.tally, verb.busy, verb.item)),
         )
         work = Work(plan, verb, self.source, journal, progress, self.tally, self._total)
         name = shared.output if journal.is_kept else None
@@ -151,8 +154,9 @@ class Run:
         return code
 
     def _check_artefacts(self) -> None:
-        """See that a report and a trace can be written at the end, before anything starts."""
+        """See that a report and a trace can be written at the end, before anything starts, and no two files are one."""
         shared = self.shared
+        asked.check(shared)
         if shared.report is None and shared.trace is None:
             return
         from atonce.cli.look import artefacts  # few runs have them

@@ -191,6 +191,9 @@ showing_options: Callable[[Any], Any] = _group(
         help="At the end a report of the records: .html (one page), .md, .json or .txt.",
     ),
     _option("--trace", metavar="FILE", help="At the end the run over time, for Perfetto: .json or .json.gz."),
+    _option("--log", metavar="FILE", help="Append all events, a JSON object a line."),
+    _option("--metrics", metavar="FILE", help="What the run has come to, for Prometheus; kept up to date."),
+    _option("--otel", is_flag=True, help="Spans and metrics for OpenTelemetry, whose SDK you bring."),
 )
 
 
@@ -231,6 +234,9 @@ class Shared:
     quiet: bool
     report: str | None
     trace: str | None
+    log: str | None
+    metrics: str | None
+    otel: bool
 
     @classmethod
     def taken_from(cls, values: dict[str, Any]) -> Shared:

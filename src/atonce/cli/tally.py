@@ -89,6 +89,15 @@ class Times:
                 return math.exp(bucket * _STEP)
         return 0.0
 
+    def within(self, bound: float) -> int:
+        """How many took no longer than `bound` seconds."""
+        last = math.log(bound) / _STEP
+        return sum(count for bucket, count in self._buckets.items() if bucket <= last)
+
+    def total(self) -> float:
+        """All durations together, in seconds."""
+        return sum(count * math.exp(bucket * _STEP) for bucket, count in self._buckets.items())
+
 
 def bucket_of(span: float) -> int:
     """The bucket of a duration."""
@@ -112,6 +121,7 @@ class Tally:
         self.times: Times = Times()
         self.slowest: tuple[float, str] = (0.0, "")
         self.groups: dict[str, Group] = {}
+        self.kinds: Counter[str] = Counter()
 
     @property
     def done(self) -> int:
@@ -135,6 +145,7 @@ class Tally:
     def badly(self, item: str, failure: Failure, attempts: int = 1) -> None:
         """An item failed."""
         self.failed += 1
+        self.kinds[failure.kind] += 1
         self._attempts(attempts)
         label = failure.label
         if label not in self.groups and len(self.groups) >= _MOST_GROUPS:

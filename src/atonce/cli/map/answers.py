@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from atonce._model.errors import TaskStopped, TaskTimeout
-from atonce.cli.map.batches import lost
 from atonce.cli.map.job import Job, bare, dumped, failure_of, shaped
+from atonce.cli.map.part import lost
 from atonce.cli.tally import Failure
 from atonce.cli.work.units import Result, Unfit
 from atonce.cli.work.watch import Item

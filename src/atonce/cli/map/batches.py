@@ -6,16 +6,15 @@ import asyncio
 import pickle
 import random
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from atonce._model.durations import brief
-from atonce._model.errors import TaskTimeout
 from atonce._model.options import Budget, Rate, Retry
 from atonce._model.outcome import Ok, Outcome
 from atonce._policy.backoff import pause
+from atonce._runtime import telemetry
 from atonce._verbs.spawn import spawn
 from atonce._verbs.stream import Stream, stream
 from atonce.cli.exits import Refusal
@@ -24,6 +23,7 @@ from atonce.cli.map.batch import Entry, Order, run_batch
 from atonce.cli.map.board import Board
 from atonce.cli.map.course import Reply
 from atonce.cli.map.job import since
+from atonce.cli.map.part import Part, lost
 from atonce.cli.map.sizing import Reorder, Sizing
 from atonce.cli.rows.block import Block, Blocks
 from atonce.cli.rows.keys import canonical
@@ -38,33 +38,6 @@ AIM = 0.01
 ENDLESS = 1e6
 #: Rows that may be ahead of the first one that has not ended, where they are written in order.
 WINDOW = 100_000
-
-
-@dataclass(slots=True)
-class Part:
-    """Rows that go together: `at` is their position among all that are done, `since` when they were handed out.
-
-    A row that is tried again is one by itself; its `first` attempt began then. Of a batch that is on its way, `gone`
-    rows have been told of, in frames up to `told`.
-    """
-
-    block: Block
-    at: int
-    attempt: int = 1
-    first: float | None = None
-    since: float = 0.0
-    slot: int = 0
-    gone: int = 0
-    told: int = 0
-
-    def cut(self, start: int, stop: int | None = None) -> Part:
-        """Some of it."""
-        return Part(self.block.part(start, stop), self.at + start, self.attempt, self.first)
-
-    def entry(self) -> Entry:
-        """What a worker is told of it."""
-        block = self.block
-        return Entry(self.slot, block.places, block.rows, block.keys, self.attempt)
 
 
 class Batches:
@@ -147,6 +120,15 @@ class Batches:
             if len(part.block):
                 yield canonical(part.block.rows[self._died_at(part) or 0]), part.since
 
+    def item(self, index: int) -> Mapping[str, Any]:
+        """What is known of a batch that is on its way: the place of its first row, and how many it has."""
+        part = self._flight.get(index)
+        return (
+            {}
+            if part is None or not part.block.places
+            else {"i": part.block.places[0], "rows": len(part.block)}
+        )
+
     def cut(self) -> Iterator[Harvest]:
         """What ran is left to do; what waited for its turn to be written is written."""
         if self._reorder is not None:
@@ -189,6 +171,8 @@ class Batches:
             part.block = part.block.part(0, kept)
             self._changed.set()
         rows = part.block.rows
+        for n, failure in reply.failures if telemetry.handlers else ():
+            self._tell("row.exception", part.cut(n, n + 1), failure)
         harvest = Harvest(
             data=self._in_order(part.at, reply.done, reply.data),
             ok=reply.ok,
@@ -245,12 +229,21 @@ class Batches:
         budget = self._retry.attempts
         if isinstance(budget, Budget) and now - row.first + wait > budget.seconds:
             return self._failed(row, failure, now - row.first)
+        if telemetry.handlers:
+            self._tell("row.retry", row, failure)
         row.attempt += 1
         self._resting += 1
         asyncio.get_running_loop().call_later(wait, self._rested, row)
         return Harvest(retries=1)
 
+    def _tell(self, event: str, row: Part, failure: Failure) -> None:
+        """Of the rows of a batch those that fail have events of their own."""
+        about = {"i": row.block.places[0], "in": row.block.rows[0], "try": row.attempt}
+        telemetry.emit(event, {}, {"name": "map", **about, "error": failure})
+
     def _failed(self, row: Part, failure: Failure, span: float) -> Harvest:
+        if telemetry.handlers:
+            self._tell("row.exception", row, failure)
         line = self._failed_line(row, failure, span)
         return Harvest(
             data=self._in_order(row.at, 1, line), failures=[(canonical(row.block.rows[0]), failure)]
@@ -372,15 +365,3 @@ class Batches:
         self._resting -= 1
         self._left.append(part)
         self._changed.set()
-
-
-def lost(error: BaseException, timeout: float | None) -> Failure:
-    """What is recorded of a row whose worker was killed, or died; `timeout` is its limit where that is fixed."""
-    name = type(error).__name__
-    if isinstance(error, TaskTimeout):
-        given = error.timeout if timeout is None else timeout
-        after = "its time" if given is None else brief(given)
-        label = f"timeout after {after}" if timeout is not None else "timeout"
-        return Failure("timeout", name, f"no result in {after}", label, "--timeout gives more time")
-    message = " ".join(str(error).split()) or name
-    return Failure("lost", name, message, "lost: the worker died", message)

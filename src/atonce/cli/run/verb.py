@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -111,6 +111,11 @@ class Commands:
         for job in list(self._jobs.values()):
             if job.began is not None and job.ended is None:
                 yield job.text, job.began
+
+    def item(self, index: int) -> Mapping[str, Any]:
+        """What is known of one that is on its way."""
+        job = self._jobs.get(index)
+        return {} if job is None else {"i": job.i, "in": job.row}
 
     def early(self) -> Iterator[Harvest]:
         """Nothing comes but by its outcome."""

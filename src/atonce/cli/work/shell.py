@@ -17,6 +17,7 @@ from atonce._verbs.spawn import spawn
 from atonce._verbs.stream import Stream, StreamIterator
 from atonce.cli import receipt
 from atonce.cli.exits import Refusal, code_of
+from atonce.cli.export.exporter import Exporter, attached, close
 from atonce.cli.journal import record
 from atonce.cli.journal.opening import Journal
 from atonce.cli.journal.output import Output, PipeClosed
@@ -56,6 +57,10 @@ class Verb(Protocol):
 
     def running(self) -> Iterator[tuple[str, float]]:
         """What runs, and since when."""
+        ...
+
+    def item(self, index: int) -> Mapping[str, Any]:
+        """What is known of the item of the stream with this number, which is on its way."""
         ...
 
     async def settle(self, outcome: Outcome[Any]) -> Harvest:
@@ -99,6 +104,7 @@ class Plan:
     width: Width | None = None
     share: float | None = None
     limit: Callable[[float], None] | None = None
+    exporters: Sequence[Exporter] = ()
 
 
 class Work:
@@ -153,6 +159,7 @@ class Work:
             if self.plan.width is not None or self.plan.share is not None:
                 open_things.callback(loop.create_task(self._adapt(began)).cancel)
             open_things.callback(counting.stop)
+            open_things.enter_context(attached(self.plan.exporters))
             open_things.enter_context(self.verb.attached())
             open_things.enter_context(signals(stop, self._tell))
             open_things.callback(self.source.want_no_more)
@@ -296,6 +303,8 @@ class Work:
             await asyncio.sleep(self.progress.interval)
             now = loop.time()
             self.progress.tick(now - began)
+            for exporter in self.plan.exporters:
+                exporter.tick()
             if now - synced < SYNC:
                 continue
             synced = now
@@ -357,12 +366,13 @@ def perform(work: Work, terminal: Terminal, next_steps: NextSteps) -> int:
         work.progress.stop(work.elapsed, why)
         work.source.close()
         work.output.close()
+        untold = close(plan.exporters, why)
     if work.lost is None:
         work.journal.make_table(whole_rows=plan.whole_rows, like=plan.like)
     if not (plan.quiet or plan.as_json or why == "pipe"):
         _show_receipt(work, why, terminal, next_steps)
-    if work.lost is not None:
-        raise work.lost
+    if (lost := work.lost or untold) is not None:
+        raise lost
     return code_of(why, tally.failed + work.journal.failed_before)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -95,6 +95,11 @@ class Units:
         """What runs, and since when."""
         for index, began in sorted(self._watch.running.items()):
             yield self._intake.taken[index].text, began
+
+    def item(self, index: int) -> Mapping[str, Any]:
+        """What is known of one that is on its way."""
+        item = self._intake.taken.get(index)
+        return {} if item is None else {"i": item.i, "in": item.shown}
 
     async def settle(self, outcome: Outcome[Any]) -> Harvest:
         """One outcome as what is written and counted."""
