@@ -99,7 +99,7 @@ def test_a_log_is_appended_to_and_has_no_passwords(run: Run, site: str) -> None:
 
 def test_what_cannot_be_written_is_said_before_anything_runs(run: Run) -> None:
     for option in ("--log", "--metrics"):
-        for path, said in (("none/there", "No such file"), (".", "is a folder"), ("-", "give it a name")):
+        for path, said in (("none/there", "No such file"), (".", "it is a folder"), ("-", "give it a name")):
             ran = run("run", option, path, "touch {}", ":::", "touched")
             assert (ran.code, said in ran.err) == (2 if path == "-" else 74, True), ran.err
             assert not Path("touched").exists()

@@ -46,8 +46,8 @@ def check(shared: Shared) -> None:
         path = getattr(shared, option)
         if path == "-" and option != "output":
             raise Refusal(f"--{option} writes a file: give it a name")
-        if path is not None and Path(path).is_dir():
-            raise Refusal(f"--{option} writes a file, and {visible(path)} is a folder", INPUT_OUTPUT)
+        if option in ("log", "metrics") and path is not None and Path(path).is_dir():
+            raise Refusal(f"cannot write --{option} {visible(path)}: it is a folder", INPUT_OUTPUT)
         if path is not None and path in named:
             raise Refusal(f"--{named[path]} and --{option} both name {path}: give each a file of its own")
         if path is not None:
