@@ -20,14 +20,27 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20.0
-_CLEARED = ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "ATONCE_JOBS", "ATONCE_PROGRESS", "PYTHONWARNINGS")
+_CLEARED = ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONWARNINGS")
+#: Where a developer's own settings are not.
+_NOWHERE = "/nonexistent"
 
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a child: none of what changes how it looks, unless the test says so."""
-    kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _CLEARED and not name.startswith("ATONCE_")
+    }
     path = os.pathsep.join([str(ROOT / "src"), *filter(None, [kept.get("PYTHONPATH")])])
-    return {**kept, "PYTHONPATH": path, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **more}
+    return {
+        **kept,
+        "PYTHONPATH": path,
+        "TERM": "xterm-256color",
+        "PYTHONIOENCODING": "utf-8",
+        "XDG_CONFIG_HOME": _NOWHERE,
+        **more,
+    }
 
 
 def command(*args: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,8 +29,9 @@ def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
     """Run the program in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("CI", "FORCE_COLOR", "ATONCE_JOBS", "ATONCE_PROGRESS"):
+    for name in ("CI", "FORCE_COLOR", *(name for name in os.environ if name.startswith("ATONCE_"))):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
 
     def run(*args: str) -> Ran:
         try:

@@ -7,9 +7,10 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 _COLOURS: Final = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
+Colour: TypeAlias = Literal["auto", "always", "never"]
 #: Columns of what is not a terminal.
 LOG_WIDTH: Final = 160
 _USERINFO: Final = re.compile(r"//[^/?#]*@")
@@ -42,25 +43,29 @@ class Terminal:
     in_ci: bool
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], is_tty: bool, encoding: str) -> Terminal:
-        """Judge by the environment; NO_COLOR and FORCE_COLOR count when they are not empty."""
+    def of(cls, environ: Mapping[str, str], is_tty: bool, encoding: str, colour: Colour = "auto") -> Terminal:
+        """Judge by the environment; NO_COLOR and FORCE_COLOR count when they are not empty, and `colour` is auto."""
         dumb = environ.get("TERM", "") in _DUMB
-        colour = bool(environ.get("FORCE_COLOR")) or (is_tty and not dumb)
+        wanted = bool(environ.get("FORCE_COLOR")) or (is_tty and not dumb)
+        if colour != "auto":
+            wanted = colour == "always"
+        elif environ.get("NO_COLOR"):
+            wanted = False
         return cls(
             is_tty=is_tty,
             can_move=is_tty and not dumb,
-            has_colour=colour and not environ.get("NO_COLOR"),
+            has_colour=wanted,
             is_unicode=encoding.lower().replace("-", "") in ("utf8", "utf8sig"),
             in_ci=bool(environ.get("CI")),
         )
 
     @classmethod
-    def here(cls) -> Terminal:
+    def here(cls, colour: Colour = "auto") -> Terminal:
         """This process's standard error."""
         stream = sys.stderr
         if stream is None:
             return cls(False, False, False, False, False)
-        return cls.of(os.environ, stream.isatty(), getattr(stream, "encoding", None) or "ascii")
+        return cls.of(os.environ, stream.isatty(), getattr(stream, "encoding", None) or "ascii", colour)
 
     @property
     def width(self) -> int:

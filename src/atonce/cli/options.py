@@ -14,6 +14,7 @@ from atonce._model import durations
 from atonce._model.options import Rate
 from atonce._runtime.terminal import visible, without_credentials
 from atonce.cli import jobs, retrying
+from atonce.cli.settings import taking
 from atonce.cli.work import halt
 
 MOST: Final = 10**6
@@ -78,11 +79,15 @@ COUNT: Final = Written("count", partial(_whole, least=0))
 
 
 class VerbCommand(click.Command):
-    """A command that remembers how it was called, to say what to call next."""
+    """A command that remembers how it was called, to say what to call next, and that takes settings."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as ever, and keep what was given."""
+        """Parse as ever, keep what was given, and let settings hold for what was not."""
         ctx.meta[_RAW] = list(args)
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
+        given = {param.name for param in order if param.name is not None}
+        if not (ctx.resilient_parsing or any("--help" in param.opts for param in order)):
+            taking.take(ctx, given, values.get("profile"))
         return super().parse_args(ctx, args)
 
 

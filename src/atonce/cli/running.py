@@ -53,7 +53,7 @@ class Run:
         self.shared = shared
         self.source = source
         self.spec = spec
-        self.terminal: Terminal = Terminal.here()
+        self.terminal: Terminal = Terminal.here(shared.color)
         self.tally: Tally = Tally()
         self._identity = identity
         self._has_keys = has_keys
@@ -145,7 +145,11 @@ class Run:
             width,
             share,
             limit,
-            asked.opened(shared, Scene(self.spec, self.source.path, self.tally, verb.busy, verb.item)),
+            asked.opened(
+                shared,
+                Scene(self.spec, self.source.path, self.tally, verb.busy, verb.item),
+                progress.say,
+            ),
         )
         work = Work(plan, verb, self.source, journal, progress, self.tally, self._total)
         name = shared.output if journal.is_kept else None

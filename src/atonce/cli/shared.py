@@ -11,11 +11,13 @@ import click
 
 from atonce._model.durations import Share
 from atonce._model.options import Budget, Rate, Retry
+from atonce._runtime.terminal import Colour
 from atonce.cli import options
 from atonce.cli.exits import Refusal
 from atonce.cli.jobs import Jobs
 from atonce.cli.retrying import RetryOn
 from atonce.cli.rows.source import FORMATS, Reading, Trim
+from atonce.cli.settings.taking import was_set
 from atonce.cli.work.halt import Halt
 
 #: The longest pause between two attempts (a server's Retry-After may be longer).
@@ -91,7 +93,6 @@ def width_options(jobs: str | None, shown: str) -> Callable[[C], C]:
             type=options.JOBS,
             metavar="N",
             default=jobs,
-            envvar="ATONCE_JOBS",
             help=f"How many at a time: 8, +2, -1 (of the CPUs), 150%, auto, @FILE.  [default: {shown}]",
         ),
         _option("--rate", type=options.RATE, metavar="N/s|N/m|N/h", help="Starts in a time, evenly spread."),
@@ -181,10 +182,18 @@ showing_options: Callable[[Any], Any] = _group(
         type=click.Choice(["auto", "bar", "plain", "json", "none"]),
         default="auto",
         show_default=True,
-        envvar="ATONCE_PROGRESS",
         help="On standard error: a bar in a terminal, else a line now and then.",
     ),
     _option("-q", "--quiet", is_flag=True, help="Nothing but errors on standard error."),
+    _option("-v", "--verbose", is_flag=True, help="Say each failed attempt as it happens."),
+    _option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colours on standard error; auto: in a terminal, unless NO_COLOR is set.",
+    ),
+    _option("--profile", metavar="NAME", expose_value=False, help="Take settings of this profile as well."),
     _option(
         "--report",
         metavar="FILE",
@@ -232,6 +241,8 @@ class Shared:
     dry_run: bool
     progress: str
     quiet: bool
+    verbose: bool
+    color: Colour
     report: str | None
     trace: str | None
     log: str | None
@@ -243,9 +254,12 @@ class Shared:
         """Take the shared options out of all that click has read."""
         found = cls(**{name: values.pop(name) for name in cls.__dataclass_fields__})
         if not found.retries:
-            for option, value in (("--retry-on", found.retry_on), ("--retry-max-time", found.retry_max_time)):
-                if value is not None:
+            for name in ("retry_on", "retry_max_time"):
+                if getattr(found, name) is not None and not was_set(name):
+                    option = "--" + name.replace("_", "-")
                     raise Refusal(f"{option} says what is tried again, and nothing is: add --retries N")
+        if found.quiet and found.verbose:
+            raise Refusal("--quiet says less and --verbose more: give one of them")
         return found
 
     @property

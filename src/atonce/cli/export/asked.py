@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from atonce._runtime.terminal import visible
@@ -11,11 +11,11 @@ from atonce.cli.export.exporter import Exporter, Scene, close
 from atonce.cli.shared import Shared
 
 
-def opened(shared: Shared, scene: Scene) -> list[Exporter]:
+def opened(shared: Shared, scene: Scene, say: Callable[[str], None]) -> list[Exporter]:
     """Those that the options ask for; when one of them cannot be had, nothing is left of the others."""
     found: list[Exporter] = []
     try:
-        for exporter in _made(shared, scene):
+        for exporter in _made(shared, scene, say):
             found.append(exporter)  # noqa: PERF402  # those before a refusal are closed
     except Refusal:
         close(found, "lost")
@@ -23,8 +23,12 @@ def opened(shared: Shared, scene: Scene) -> list[Exporter]:
     return found
 
 
-def _made(shared: Shared, scene: Scene) -> Iterator[Exporter]:
+def _made(shared: Shared, scene: Scene, say: Callable[[str], None]) -> Iterator[Exporter]:
     """Each is imported when it is asked for: few runs have one."""
+    if shared.verbose:
+        from atonce.cli.export.aloud import Aloud
+
+        yield Aloud(scene, say, shared.retries + 1)
     if shared.otel:
         from atonce.cli.export.spans import Spans
 

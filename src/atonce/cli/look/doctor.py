@@ -16,6 +16,9 @@ import click
 
 from atonce._runtime.cpus import cpus
 from atonce._runtime.terminal import Terminal, visible, without_credentials
+from atonce.cli.exits import Refusal
+from atonce.cli.settings import files
+from atonce.cli.settings.layers import SETTABLE, VERBS, chosen
 
 _PACKAGES: Final = (
     "cloudpickle",
@@ -52,6 +55,10 @@ def facts() -> Iterator[tuple[str, str]]:
     for name in _PACKAGES:
         yield name, _version(name) or "not installed"
     yield from _of_environment(os.environ)
+    try:
+        yield from _settings(Path.cwd(), os.environ)
+    except (Refusal, OSError) as error:
+        yield "settings", f"cannot be told: {error}"
 
 
 def _version(name: str) -> str | None:
@@ -69,6 +76,24 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in (*_SHOWING, *sorted(name for name in environ if name.startswith("ATONCE_"))):
         if name in environ:
             yield name, without_credentials(environ[name])
+
+
+def _settings(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each setting in force with the place that it comes from, and the files that there are or could be."""
+    found = files.read(folder, environ)
+    users = files.user_file(environ)
+    there = ", ".join(str(one.path) for one in found)
+    yield (
+        "settings in",
+        there or f"no file: neither {files.PROJECT} here or above, nor {users or 'of the user'}",
+    )
+    of_verbs = {verb: chosen((), files.of_verb(found, environ, verb, None)) for verb in VERBS}
+    for name, verbs in SETTABLE.items():
+        settings = {verb: of_verbs[verb][name] for verb in verbs if name in of_verbs[verb]}
+        if len(settings) == len(verbs) and len(set(settings.values())) == 1:
+            settings = {"": next(iter(settings.values()))}
+        for verb, setting in settings.items():
+            yield f"{verb} {name}".strip(), f"{setting.value}, from {setting.where}"
 
 
 def _atonce() -> str:

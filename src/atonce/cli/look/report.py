@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from atonce._runtime.terminal import Terminal, say, visible
+from atonce._runtime.terminal import Colour, Terminal, say, visible
 from atonce.cli.look.artefacts import write_text
 from atonce.cli.look.journal import read_report
 from atonce.report import text
@@ -26,9 +26,22 @@ from atonce.report.page import page
 @click.option("--md", "form", flag_value="md", help="As Markdown.")
 @click.option("--json", "form", flag_value="json", help="As JSON.")
 @click.option("--errors", is_flag=True, help="What failed, by cause, with an example of each.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colours; auto: in a terminal, unless NO_COLOR is set.",
+)
 @click.option("--slowest", type=click.IntRange(1, 10_000), metavar="N", help="The N items that took longest.")
 def report(
-    file: str, page_name: str | None, html: bool, form: str | None, errors: bool, slowest: int | None
+    file: str,
+    page_name: str | None,
+    html: bool,
+    form: str | None,
+    errors: bool,
+    slowest: int | None,
+    color: Colour,
 ) -> int:
     """Show what a run was: counts, times, errors by cause, hosts; FILE is the output of a run, or - for standard input.
 
@@ -44,17 +57,19 @@ def report(
     if html:
         _write_page(found_report, page_name or _beside(file))
         return 0
-    for line in _lines(found_report, form, errors=errors, slowest=slowest):
-        click.echo(line)
+    for line in _lines(found_report, form, errors=errors, slowest=slowest, colour=color):
+        sys.stdout.write(f"{line}\n")
     return 0
 
 
-def _lines(found_report: Report, form: str | None, *, errors: bool, slowest: int | None) -> list[str]:
+def _lines(
+    found_report: Report, form: str | None, *, errors: bool, slowest: int | None, colour: Colour
+) -> list[str]:
     if form == "json":
         return [_json(found_report, errors=errors, slowest=slowest)]
     if form == "md":
         return list(text.markdown(found_report))
-    terminal = Terminal.of(os.environ, _is_tty(), _encoding())
+    terminal = Terminal.of(os.environ, _is_tty(), _encoding(), colour)
     width = terminal.width if terminal.is_tty else 160
     if not errors and slowest is None:
         return list(text.receipt(found_report, terminal.signs, terminal.paint, width))
