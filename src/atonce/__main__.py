@@ -1,6 +1,6 @@
 """`python -m atonce`: the program."""
 
-from atonce.cli.main import main
+from atonce.cli.main import process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(process())

@@ -1,58 +1,59 @@
-"""`Starter`: programs started in threads, with a cancel at the worst moment."""
+"""`start`: a program at the head of a session or group of its own, with the descriptors that it is given and no more."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import json
+import os
+import signal
+import sys
 from typing import Any
 
 import pytest
 
-from atonce.cli.run import start
-from atonce.cli.run.start import Starter
+from atonce.cli.run.start import start
+
+SHOW = """
+import json, os
+print(json.dumps([os.getpid(), os.getpgrp(), os.getsid(0), list(map(int, os.listdir("/proc/self/fd")))]))
+"""
 
 
-class Gate:
-    """Stands for the system: a start that waits for the test."""
-
-    def __init__(self, error: OSError | None = None) -> None:
-        self.open = threading.Event()
-        self.entered = threading.Event()
-        self.error = error
-
-    def __call__(self, argv: list[str], path: str, descriptors: Any) -> int:
-        self.entered.set()
-        self.open.wait(20)
-        if self.error is not None:
-            raise self.error
-        return 4711
-
-
-async def _cancelled_while_starting(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> tuple[Any, list[int]]:
-    monkeypatch.setattr(start, "_fast", lambda: gate)
-    monkeypatch.setattr(start, "cpus", lambda: 2)
-    held: list[int] = []
-    starter = Starter(2)
+def shown_by_a_program() -> tuple[int, int, int, list[int]]:
+    """Its number, group and session, and the descriptors of ours that it has."""
+    reader, writer = os.pipe()
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    words = [sys.executable, "-I", "-c", SHOW]
     try:
-        task = asyncio.create_task(starter.start(["x"], "/x", (), held.append))
-        while not gate.entered.is_set():
-            await asyncio.sleep(0)
-        for _ in range(3):
-            task.cancel()
-            await asyncio.sleep(0)
-            assert not task.done()
-        gate.open.set()
-        return await task, held
+        pid = start(words, sys.executable, ((null, 0), (writer, 1), (2, 2)))
     finally:
-        starter.close()
+        os.close(writer)
+        os.close(null)
+    with os.fdopen(reader) as file:
+        found, group, session, descriptors = json.load(file)
+        ours = [one for one in descriptors if one in (null, writer, file.fileno())]
+    assert os.waitpid(pid, 0)[1] == 0
+    assert found == pid
+    return pid, group, session, ours
 
 
-async def test_a_cancel_waits_for_the_number_of_what_is_being_started(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert await _cancelled_while_starting(monkeypatch, Gate()) == ((4711, True), [4711])
+def test_a_program_heads_a_session_and_has_nothing_else_of_ours() -> None:
+    pid, group, session, ours = shown_by_a_program()
+    assert (group, session, ours) == (pid, pid, [])
 
 
-async def test_a_cancel_is_a_cancel_where_nothing_could_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(asyncio.CancelledError):
-        await _cancelled_while_starting(monkeypatch, Gate(FileNotFoundError(2, "not there")))
+def test_without_new_sessions_in_the_c_library_it_heads_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = os.posix_spawn
+
+    def older(*args: Any, setsid: bool = False, **options: Any) -> int:
+        if setsid:
+            raise NotImplementedError
+        return spawn(*args, **options)
+
+    monkeypatch.setattr(os, "posix_spawn", older)
+    pid, group, session, _ = shown_by_a_program()
+    assert (group, session) == (pid, os.getsid(0))
+
+
+def test_a_program_has_the_signals_that_python_ignores() -> None:
+    pid = start(["sh", "-c", "kill -s PIPE $$"], "/bin/sh", ())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGPIPE

@@ -38,13 +38,6 @@ _ADVICE: Final = {
 }
 
 
-def cancelled(host: str | None) -> Failure:
-    """What is recorded of an item that was running when the run was stopped."""
-    return Failure(
-        "cancelled", "CancelledError", "stopped while it ran", "cancelled while running", host=host
-    )
-
-
 def not_json(error: BaseException, host: str | None) -> Failure:
     """What is recorded of a body that `--body json` cannot take."""
     advice = "--body text takes what is no JSON"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -132,7 +132,7 @@ class Run:
         shared, journal = self.shared, self.journal
         head = None
         if journal.is_kept:
-            head = record.header(secrets.token_hex(4), self.spec, self.source.path, time.time())
+            head = record.header(os.urandom(4).hex(), self.spec, self.source.path, time.time())
         plan = Plan(
             head,
             shared.grace,

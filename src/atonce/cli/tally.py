@@ -46,6 +46,13 @@ class Failure:
         return found
 
 
+def cancelled(host: str | None) -> Failure:
+    """What is recorded of an item that was running when the run was stopped."""
+    return Failure(
+        "cancelled", "CancelledError", "stopped while it ran", "cancelled while running", host=host
+    )
+
+
 @dataclass(slots=True)
 class Group:
     """Failures with the same label: how many, on which hosts, and the first of them."""

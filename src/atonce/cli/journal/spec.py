@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ class Spec:
     @property
     def hash(self) -> str:
         """The same for the same results, another one for others."""
+        import hashlib  # slow to import, and for what keeps a journal alone
+
         text = json.dumps([self.verb, *self.does])
         return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, Final
 
 _DIGEST: Final = 8
@@ -89,12 +88,15 @@ class Keys:
     """
 
     def __init__(self) -> None:
+        from hashlib import sha256  # slow to import, and for those who need keys alone
+
+        self._hash = sha256
         self._seen = KeySet()
         self._repeated: dict[bytes, int] = {}
 
     def of(self, item: str) -> str:
         """The key of the next item."""
-        digest = sha256(item.encode("utf-8", "surrogatepass")).digest()[:_DIGEST]
+        digest = self._hash(item.encode("utf-8", "surrogatepass")).digest()[:_DIGEST]
         if self._seen.put(digest):
             return digest.hex()
         count = self._repeated[digest] = self._repeated.get(digest, 1) + 1

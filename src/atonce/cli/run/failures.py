@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from atonce._model.durations import brief
 from atonce._model.errors import TaskStopped
-from atonce.cli.failure import cancelled
 from atonce.cli.run.ending import said
 from atonce.cli.run.runner import CommandFailed, CommandRefused, CommandTimeout
-from atonce.cli.tally import Failure
+from atonce.cli.tally import Failure, cancelled
 
 _LONGEST = 300
 

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from atonce.cli.run.naming import folder_name
 from atonce.cli.run.preflight import NOT_EXECUTABLE, NOT_FOUND, on_path
 from atonce.cli.run.screen import Pump, Screen
 from atonce.cli.run.spool import Spool, stdin_of
-from atonce.cli.run.start import Descriptors, Starter
+from atonce.cli.run.start import Descriptors, start
 from atonce.cli.run.template import Misfit, Part, Template, Values, filled, text_of
 
 Mode = Literal["group", "line-buffer", "ungroup"]
@@ -98,14 +97,12 @@ class Runner:
         self._screen = screen
         self._children = Children()
         self._guard = Guard()
-        self._starter = Starter(jobs)
         self._slots = list(range(1, jobs + 1))
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._scripts: set[str] = set()
 
     def close(self) -> None:
         """Give everything back."""
-        self._starter.close()
         self._children.close()
         self._guard.close()
         os.close(self._null)
@@ -139,11 +136,9 @@ class Runner:
             raise CommandRefused(0, str(error)) from None
         pumps: list[Pump] = []
         try:
-            child, is_cancelled = await self._started(argv, job, slot, pumps)
+            child = self._started(argv, job, slot, pumps)
             limit = how.limit()
             try:
-                if is_cancelled:
-                    raise asyncio.CancelledError
                 is_over = await child.wait(limit)
             except asyncio.CancelledError:
                 await child.end(how.term_seq)
@@ -159,14 +154,15 @@ class Runner:
             raise CommandTimeout(limit)
         return 0 if child.code is None else child.code
 
-    async def _started(self, argv: list[str], job: Job, slot: int, pumps: list[Pump]) -> tuple[Child, bool]:
-        """The command, and whether it was cancelled while it was started."""
+    def _started(self, argv: list[str], job: Job, slot: int, pumps: list[Pump]) -> Child:
+        """The command, which runs."""
         path = self._path(argv[0])
         stdin = self._stdin(job)
         try:
             out, err = self._outputs(job, pumps)
             ends = ((stdin, 0), (out, 1), (err, 2))
-            pid, is_cancelled = await self._start(argv, path, ends, slot)
+            pid = self._start(argv, path, ends)
+            self._guard.holds(slot, pid)
         finally:
             if stdin != self._null:
                 os.close(stdin)
@@ -174,7 +170,7 @@ class Runner:
         self._children.add(child)
         for pump in pumps:
             pump.begin()
-        return child, is_cancelled
+        return child
 
     def _path(self, name: str) -> str:
         if self._how.path is not None:
@@ -203,19 +199,16 @@ class Runner:
         job.spool = Spool(None if folder is None else folder / folder_name(job.text, str(job.key)))
         return job.spool.out, job.spool.err
 
-    async def _start(
-        self, argv: list[str], path: str, descriptors: Descriptors, slot: int
-    ) -> tuple[int, bool]:
+    def _start(self, argv: list[str], path: str, descriptors: Descriptors) -> int:
         if path in self._scripts:
             argv = ["/bin/sh", path, *argv[1:]]
             path = "/bin/sh"
         try:
-            held = partial(self._guard.holds, slot)
-            return await self._starter.start(argv, path, descriptors, held)
+            return start(argv, path, descriptors)
         except OSError as error:
             if error.errno == errno.ENOEXEC and path != "/bin/sh":
                 self._scripts.add(path)  # a script without #!, which shells run themselves
-                return await self._start(argv, path, descriptors, slot)
+                return self._start(argv, path, descriptors)
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
             raise CommandRefused(code, f"cannot start {argv[0]}: {error.strerror}") from None
         except ValueError:

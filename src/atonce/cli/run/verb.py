@@ -13,7 +13,6 @@ from atonce._model.options import Rate, Retry
 from atonce._model.outcome import Ok, Outcome
 from atonce._verbs.stream import Stream, stream
 from atonce.cli.exits import Refusal
-from atonce.cli.failure import cancelled
 from atonce.cli.journal import record
 from atonce.cli.journal.output import Output, PipeClosed
 from atonce.cli.rows.block import Blocks
@@ -22,7 +21,7 @@ from atonce.cli.run.runner import CommandFailed, CommandRefused, CommandTimeout,
 from atonce.cli.run.screen import Screen
 from atonce.cli.run.spool import last_line, pieces, size
 from atonce.cli.shared import Shared
-from atonce.cli.tally import Failure, bucket_of
+from atonce.cli.tally import Failure, bucket_of, cancelled
 from atonce.cli.work.harvest import Harvest
 from atonce.cli.work.width import Width
 

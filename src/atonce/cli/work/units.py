@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 from atonce._model.outcome import Ok, Outcome
 from atonce._verbs.stream import Stream
-from atonce.cli.failure import cancelled
 from atonce.cli.journal import record
-from atonce.cli.tally import Failure, bucket_of
+from atonce.cli.tally import Failure, bucket_of, cancelled
 from atonce.cli.work.harvest import Harvest
 from atonce.cli.work.watch import Intake, Item, Watch
 
