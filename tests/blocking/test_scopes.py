@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from tests.verbs.acts import Probe, Stubborn, error_of, fail, forever, gate, give
 
-from atonce.blocking import TaskStopped, await_many, ignore, scope, spawn, stream
+from atonce.blocking import Task, TaskStopped, await_many, ignore, scope, spawn, stream
+
+
+def until_done(*tasks: Task[Any]) -> None:
+    """Wait in this thread until tasks have ended, and look at no result."""
+    deadline = time.monotonic() + 20
+    while not all(task.done() for task in tasks):
+        assert time.monotonic() < deadline, "a task did not end"
+        time.sleep(0.002)
 
 
 def test_leaving_the_block_stops_and_awaits_what_it_owns() -> None:
@@ -35,8 +44,7 @@ def test_a_stopped_task_of_the_block_raises_task_stopped() -> None:
 
 def test_a_failing_task_is_raised_from_the_block() -> None:
     with pytest.raises(ValueError, match="child"), scope():
-        spawn(fail, ValueError("child"), 0.01)
-        time.sleep(0.1)
+        until_done(spawn(fail, ValueError("child"), 0.01))
 
 
 def test_a_failing_task_stops_its_siblings_at_once() -> None:
@@ -57,12 +65,11 @@ def test_two_failures_are_raised_as_a_group() -> None:
             raise ValueError("child")
 
         with pytest.raises(ExceptionGroup) as caught, scope():
-            spawn(broken, on="thread")
-            spawn(broken, on="thread")
+            both = [spawn(broken, on="thread") for _ in range(2)]
             door.arrived.acquire(timeout=5)
             door.arrived.acquire(timeout=5)
             door.open()
-            time.sleep(0.1)
+            until_done(*both)
     assert [str(error) for error in caught.value.exceptions] == ["child", "child"]
 
 
@@ -76,10 +83,17 @@ def test_an_error_of_the_body_is_raised_after_all_is_over() -> None:
 
 
 def test_an_ignored_task_does_not_touch_the_block() -> None:
-    with scope():
-        task = spawn(fail, ValueError("ignored"), 0.01)
-        ignore(task)
-        time.sleep(0.05)
+    with gate() as door:
+
+        def broken() -> None:
+            door.work()
+            raise ValueError("ignored")
+
+        with scope():
+            task = spawn(broken, on="thread")
+            ignore(task)
+            door.open()
+            until_done(task)
     assert isinstance(error_of(task.outcome()), ValueError)
 
 
@@ -165,8 +179,9 @@ def test_blocks_in_different_threads_do_not_see_each_other() -> None:
             with scope():
                 task = spawn(fail, ValueError("mine"), 0.02) if broken else spawn(give, 1, 0.1)
                 both.wait(5)
-                time.sleep(0.05)
-                if not broken:
+                if broken:
+                    until_done(task)
+                else:
                     assert await_many([task]) == [1]
         except BaseException as error:
             errors.append(error)
