@@ -191,10 +191,9 @@ def _ending_with(life_line: socket.socket) -> Iterator[None]:
         return
     import fcntl
 
-    line = poll()
-    line.register(life_line, 0)
-
     def look(*_: object) -> None:
+        line = poll()  # one for each look: a signal may come during another one's
+        line.register(life_line, 0)
         if line.poll(0):  # it was hung up
             os._exit(0)
 
