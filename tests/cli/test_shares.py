@@ -95,6 +95,7 @@ def test_a_reader_of_the_output_that_is_slow_is_waited_for(
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as child:
         assert child.stdout is not None
         assert child.stderr is not None
+        child.stdout.read1(1_000)  # it has begun
         until = time.monotonic() + 2.0
         while time.monotonic() < until:
             child.stdout.read1(1_000)

@@ -11,6 +11,7 @@ import pickle
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -169,9 +170,10 @@ def main(control: int, preload: Sequence[str]) -> None:
     with suppress(Exception):
         import ctypes  # noqa: F401  # workers need it, and forking is cheaper than importing
     with socket.socket(fileno=control) as life_line:
-        with _ending_with(life_line):
-            for name in preload:
-                _import(name)
+        if preload:
+            with _ending_with(life_line):
+                for name in preload:
+                    _import(name)
         Forkserver(life_line).serve()
     os._exit(0)
 
@@ -185,23 +187,22 @@ def _import(name: str) -> None:
 
 @contextmanager
 def _ending_with(life_line: socket.socket) -> Iterator[None]:
-    """End when the parent does, by a signal, since imports may take long and nobody looks meanwhile."""
-    if not hasattr(os, "O_ASYNC"):
+    """End when the parent does, in a thread that is gone before anything is forked, since imports may take long."""
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=_watch, args=(life_line.fileno(), reader), daemon=True)
+    thread.start()
+    try:
         yield
-        return
-    import fcntl
+    finally:
+        os.close(writer)
+        thread.join()
+        os.close(reader)
 
-    def look(*_: object) -> None:
-        line = poll()  # one for each look: a signal may come during another one's
-        line.register(life_line, 0)
-        if line.poll(0):  # it was hung up
-            os._exit(0)
 
-    flags = fcntl.fcntl(life_line, fcntl.F_GETFL)
-    signal.signal(signal.SIGIO, look)
-    fcntl.fcntl(life_line, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(life_line, fcntl.F_SETFL, flags | os.O_ASYNC)
-    look()
-    yield
-    fcntl.fcntl(life_line, fcntl.F_SETFL, flags)
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
+def _watch(life_line: int, reader: int) -> None:
+    """Wait for the end of one of both, and end this process where it is the life line's."""
+    line = poll()
+    for descriptor in (life_line, reader):
+        line.register(descriptor, 0)  # that it was hung up is said in any case
+    if any(descriptor == life_line for descriptor, _ in line.poll()):
+        os._exit(0)
