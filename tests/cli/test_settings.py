@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,11 @@ from hypothesis import strategies as st
 from atonce.cli.fetch import fetch
 from atonce.cli.map.command import map_command
 from atonce.cli.run.command import run_command
-from atonce.cli.settings.layers import RIVALS, SETTABLE, Setting, chosen
+from atonce.cli.settings.layers import SETTABLE, Setting, chosen, rivals_of
 from tests.cli.command import Run
 
 NAMES = st.sampled_from(sorted(SETTABLE))
-LAYERS = st.lists(st.dictionaries(NAMES, st.integers().map(lambda n: Setting(n, "here"))), max_size=5)
+LAYERS = st.lists(st.dictionaries(NAMES, st.integers(0, 3).map(lambda n: Setting(n, "here"))), max_size=5)
 
 
 def project(text: str) -> None:
@@ -37,27 +39,46 @@ def explained(run: Run, *more: str) -> str:
 # -- the rules ------------------------------------------------------------------------------------------------------
 
 
-@given(st.sets(NAMES), LAYERS)
-def test_the_strongest_place_of_each_name_holds_and_none_that_is_given(
-    names: set[str], layers: list[dict[str, Setting]]
-) -> None:
-    found = chosen(names, layers)
-    assert not names & found.keys()
-    alone = set(SETTABLE) - {name for group in RIVALS for name in group} - names
-    for name in alone:
-        assert found.get(name) is next((layer[name] for layer in layers if name in layer), None)
+def blockers(
+    name: str, given_names: set[str], stronger: list[dict[str, Setting]], held: set[str]
+) -> set[str]:
+    """What keeps a setting out: it is given or was set, or a rival that is on."""
+    on = {one for layer in stronger for one in layer if one in held and not first(one, stronger).is_off}
+    placed = {one for layer in stronger for one in layer}
+    return ({name} & (given_names | placed)) | (rivals_of(name) & (given_names | on))
+
+
+def first(name: str, layers: list[dict[str, Setting]]) -> Setting:
+    return next(layer[name] for layer in layers if name in layer)
 
 
 @given(st.sets(NAMES), LAYERS)
-def test_of_rivals_those_of_one_place_hold_or_that_which_is_given(
+def test_a_setting_holds_unless_it_or_a_rival_is_given_or_set_in_a_stronger_place(
     names: set[str], layers: list[dict[str, Setting]]
 ) -> None:
     found = chosen(names, layers)
-    for group in RIVALS:
-        held = group & found.keys()
-        assert not (held and group & names)
-        strongest: set[str] = next((group & layer.keys() for layer in layers if group & layer.keys()), set())
-        assert held == (set() if group & names else strongest)
+    for depth, layer in enumerate(layers):
+        for name in layer.keys() - {"retries"}:
+            is_kept_out = bool(blockers(name, names, layers[:depth], set(found)))
+            assert (found.get(name) is layer[name]) is not is_kept_out
+    assert found.keys() <= {name for layer in layers for name in layer} - names
+
+
+@given(st.sets(NAMES), LAYERS)
+def test_that_there_are_no_further_attempts_does_not_hold_for_who_says_which(
+    names: set[str], layers: list[dict[str, Setting]]
+) -> None:
+    wants = "retries" not in names and bool({"retry-on", "retry-max-time"} & names)
+    there = [layer["retries"] for layer in layers if "retries" in layer and "retries" not in names]
+    kept = [one for one in there if not (wants and one.is_off)]
+    assert chosen(names, layers).get("retries") is next(iter(kept), None)
+
+
+@pytest.mark.parametrize("value", [False, 0, "0", "false", "No", "off"])
+def test_what_is_off_excludes_nothing(value: str | int) -> None:
+    off, verbose = Setting(value, "there"), Setting(True, "here")
+    assert chosen((), [{"quiet": off}, {"verbose": verbose}]) == {"quiet": off, "verbose": verbose}
+    assert chosen((), [{"quiet": Setting(True, "there")}, {"verbose": verbose}]).keys() == {"quiet"}
 
 
 def test_what_can_be_set_are_options_of_the_verbs_and_none_names_a_file() -> None:
@@ -119,12 +140,69 @@ def test_the_nearest_file_that_has_settings_counts_up_to_the_repository(
     assert "max_concurrency=3," not in explained(run)
 
 
+def test_the_home_folder_is_the_last_that_is_looked_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    project("[tool.atonce]\njobs = 3")
+    inner = Path("home/work")
+    inner.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
+    Path("link").symlink_to("home")
+    monkeypatch.chdir(inner)
+    assert "max_concurrency=3," not in explained(run)
+    monkeypatch.setenv("HOME", str(Path("../../link").absolute()))
+    assert "max_concurrency=3," not in explained(run)
+    Path("../pyproject.toml").write_text("[tool.atonce]\njobs = 4")
+    assert "max_concurrency=4," in explained(run)
+    monkeypatch.delenv("HOME")
+    assert "max_concurrency=4," in explained(run)
+
+
+def test_a_folder_that_was_removed_has_no_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    user("jobs = 3")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(Path("none").absolute()))
+    Path("gone").mkdir()
+    monkeypatch.chdir("gone")
+    Path("../gone").rmdir()
+    assert "max_concurrency=3," in explained(run)
+    assert "\njobs            3, from " in run("doctor").out.decode()
+
+
+def test_a_folder_that_may_not_be_entered_has_no_settings_and_an_unreadable_file_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = Path("none").absolute()
+    user("jobs = 3")
+    may_look = True
+
+    def refused(path: Path, *args: object, **options: object) -> bytes:
+        if path.is_relative_to(locked):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read_bytes(path)
+
+    def looked(path: Path, **options: bool) -> os.stat_result:
+        if path.is_relative_to(locked) and not may_look:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **options)
+
+    read_bytes, stat = Path.read_bytes, Path.stat
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(Path, "stat", looked)
+    ran = run("map", "-e", "x", ":::", "1")
+    assert (ran.code, f"cannot read {locked}/atonce/config.toml: Permission denied" in ran.err) == (74, True)
+    may_look = False
+    assert "max_concurrency=3," not in explained(run)
+
+
 def test_what_is_given_wins_over_its_rivals_in_a_file(run: Run) -> None:
     project('[tool.atonce]\nrate = "7/s"\nretries = 2\nretry-on = "timeout"\nverbose = true\nmax-errors = 3')
     assert "rate=Rate(7" in explained(run)
     assert "rate=Rate(1, per=2" in explained(run, "--delay", "2s")
     assert "retry=" not in explained(run, "--retries", "0")
     assert run("map", "-q", "--fail-fast", "-e", "x", ":::", "1").code == 0
+    project("[tool.atonce]\nquiet = true")
+    assert run("map", "-e", "x", ":::", "1").err == ""
+    assert '"why": "finished"' in run("map", "--progress", "json", "-e", "x", ":::", "1").err
+    project("[tool.atonce]\nretries = 0")
+    assert run("fetch", "--retry-on", "429", "--dry-run", "http://a.example").code == 0
     project('[tool.atonce]\nrate = "7/s"\ndelay = "1s"')
     assert "give one of them" in run("map", "-e", "x", ":::", "1").err
 
@@ -152,6 +230,16 @@ def test_what_was_set_is_not_what_was_given(run: Run) -> None:
         ("[tool.atonce]\nfetch = 1", "[tool.atonce]: fetch is a table of settings, not 1"),
         ("[tool.atonce.profile]\nx = 1", "[tool.atonce] profile: x is a table of settings, not 1"),
         ("[tool.atonce.profile.x.map]\njob = 1", "[tool.atonce] profile.x map: job is nothing"),
+        ("[tool]\natonce = 3", ": tool.atonce is a table of settings"),
+        ("[tool.atonce]\nprofile = 3", "[tool.atonce] profile is a table of settings, not 3"),
+        pytest.param(
+            f"[tool.atonce]\njobs = 0x{'f' * 9_000}", "jobs is a larger number than TOML has", id="large"
+        ),
+        pytest.param(
+            f"[tool.atonce]\njobs = [0x{'f' * 9_000}]", "true or false, not what it has", id="large inside"
+        ),
+        pytest.param(f"[tool.atonce]\njobs = {'[' * 20_000}", "it is nested too deeply", id="deep"),
+        ("[tool.atonce]\n\njobs = \n", "is no TOML: Invalid value (at line 3, column 8)"),
         ("[tool.atonce", "is no TOML: "),
     ],
 )
@@ -164,6 +252,13 @@ def test_a_mistake_in_a_file_names_the_file_and_the_corrected_form(run: Run, tex
     assert run("map", "--help").code == 0
 
 
+def test_a_file_that_is_not_in_utf_8_is_refused_with_the_line(run: Run) -> None:
+    Path("pyproject.toml").write_bytes(b"[tool.atonce]\n# caf\xe9\njobs = 2\n")
+    assert (
+        "pyproject.toml is no TOML: it is not in UTF-8 (at line 2)\n" in run("map", "-e", "x", ":::", "1").err
+    )
+
+
 def test_a_mistake_in_the_environment_names_the_variable(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATONCE_TIMEOUT", "soon")
     assert "ATONCE_TIMEOUT: 'soon' is no duration" in run("map", "-e", "x", ":::", "1").err
@@ -171,6 +266,13 @@ def test_a_mistake_in_the_environment_names_the_variable(run: Run, monkeypatch: 
     monkeypatch.setenv("ATONCE_QUIET", "yes")
     ran = run("map", "-e", "x", ":::", "1")
     assert (ran.code, ran.err, ran.out) == (0, "", b"1\n")
+
+
+def test_none_in_a_file_is_none_and_a_profile_without_a_name_is_for_nobody(run: Run) -> None:
+    project('[tool.atonce]\ntimeout = "none"\n[tool.atonce.profile.""]\njobs = 7')
+    with fetch.make_context("fetch", ["http://a.example"]) as ctx:
+        assert ctx.params["timeout"] is None
+    assert "max_concurrency=7," not in explained(run)
 
 
 def test_a_profile_that_nobody_has_is_refused(run: Run) -> None:
@@ -181,7 +283,10 @@ def test_a_profile_that_nobody_has_is_refused(run: Run) -> None:
 
 
 def test_the_doctor_says_what_is_set_and_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no file: neither pyproject.toml here or above, nor " in run("doctor").out.decode()
+    shown = run("doctor").out.decode()
+    assert "\nsettings in     no file\n" in shown
+    here, users = Path.cwd(), Path("none/atonce/config.toml").absolute()
+    assert f"\nlooked for      pyproject.toml from {here} up to /, {users}\n" in shown
     user("retries = 2\n[fetch]\nper-host = 3\n[run]\nretries = 4")
     monkeypatch.setenv("ATONCE_JOBS", "9")
     shown = run("doctor").out.decode()
@@ -226,6 +331,12 @@ def test_color_is_as_it_is_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "\x1b[32m" in run("run", "--color", "always", "true", ":::", "1").err
     assert b"\x1b[32m" in run("report", "o.jsonl", "--color", "always").out
     assert b"\x1b[" not in run("report", "o.jsonl").out
+    monkeypatch.setenv("ATONCE_COLOR", "always")
+    assert b"\x1b[32m" in run("report", "o.jsonl").out
+    assert b"\x1b[" not in run("report", "o.jsonl", "--color", "never").out
+    monkeypatch.setenv("ATONCE_COLOR", "blue")
+    assert "ATONCE_COLOR" in run("report", "o.jsonl").err
+    monkeypatch.delenv("ATONCE_COLOR")
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32m" in run("run", "true", ":::", "1").err

@@ -56,7 +56,7 @@ def facts() -> Iterator[tuple[str, str]]:
         yield name, _version(name) or "not installed"
     yield from _of_environment(os.environ)
     try:
-        yield from _settings(Path.cwd(), os.environ)
+        yield from _settings(os.environ)
     except (Refusal, OSError) as error:
         yield "settings", f"cannot be told: {error}"
 
@@ -78,15 +78,14 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, without_credentials(environ[name])
 
 
-def _settings(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each setting in force with the place that it comes from, and the files that there are or could be."""
-    found = files.read(folder, environ)
+def _settings(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The files with settings, where they were looked for, and each setting in force with where it comes from."""
+    looked = list(files.project_files(environ))
+    places = [f"{files.PROJECT} from {looked[0].parent} up to {looked[-1].parent}"] if looked else []
     users = files.user_file(environ)
-    there = ", ".join(str(one.path) for one in found)
-    yield (
-        "settings in",
-        there or f"no file: neither {files.PROJECT} here or above, nor {users or 'of the user'}",
-    )
+    yield "looked for", ", ".join([*places, *([] if users is None else [str(users)])])
+    found = files.read(environ)
+    yield "settings in", ", ".join(str(one.path) for one in found) or "no file"
     of_verbs = {verb: chosen((), files.of_verb(found, environ, verb, None)) for verb in VERBS}
     for name, verbs in SETTABLE.items():
         settings = {verb: of_verbs[verb][name] for verb in verbs if name in of_verbs[verb]}

@@ -31,6 +31,8 @@ from atonce.report.page import page
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
+    envvar="ATONCE_COLOR",
+    show_envvar=True,
     help="Colours; auto: in a terminal, unless NO_COLOR is set.",
 )
 @click.option("--slowest", type=click.IntRange(1, 10_000), metavar="N", help="The N items that took longest.")

@@ -36,18 +36,24 @@ def user_file(environ: Mapping[str, str]) -> Path | None:
     return Path(home) / ".config" / "atonce" / "config.toml" if home else None
 
 
-def project_files(folder: Path) -> Iterator[Path]:
-    """Where the project's file is looked for: here and upwards, as far as the folder with `.git`."""
+def project_files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where the project's file is looked for: here and upwards, as far as the folder with `.git`, or home."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # it has been removed
+        return
+    home = environ.get("HOME")
+    ends = home and Path(home).resolve()
     for place in (folder, *folder.parents):
         yield place / PROJECT
-        if (place / ".git").exists():
+        if place == ends or _is_there(place / ".git"):
             return
 
 
-def read(folder: Path, environ: Mapping[str, str]) -> list[Found]:
+def read(environ: Mapping[str, str]) -> list[Found]:
     """The files that are there, the stronger first: the nearest that has settings of the project, and the user's."""
     found: list[Found] = []
-    for path in project_files(folder):
+    for path in project_files(environ):
         table = _parsed(path, of_project=True)
         if table is not None:
             found.append(Found(path, f"{visible(str(path))} [tool.atonce]", table))
@@ -61,31 +67,54 @@ def read(folder: Path, environ: Mapping[str, str]) -> list[Found]:
 def of_verb(found: list[Found], environ: Mapping[str, str], verb: str, profile: str | None) -> list[Layer]:
     """All layers for a verb, the strongest first; `profile` is the one that the command line asks for."""
     profile = profile or environ.get(f"{layers.PREFIX}PROFILE") or None
+    of_files = [layer for one in found for layer in layers.of_table(one.table, one.title, verb, profile)]
     known = [name for one in found for name in layers.profiles_of(one.table)]
     if profile is not None and profile not in known:
         raise layers.no_profile(profile, known)
-    of_files = [layer for one in found for layer in layers.of_table(one.table, one.title, verb, profile)]
     return [layers.of_environment(environ, verb), *of_files]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is there; what is in a folder that we may not enter is not."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _parsed(path: Path, *, of_project: bool) -> Mapping[str, Any] | None:
     """The table with settings; None where there is none."""
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
+        if not _is_there(path):
+            return None
         raise Refusal(f"cannot read {visible(str(path))}: {reason(error)}", INPUT_OUTPUT) from None
     if of_project and _MENTION not in content:
         return None
-    import tomllib  # most runs have no file
-
-    try:
-        whole = tomllib.loads(content.decode("utf-8"))
-    except ValueError as error:
-        raise Refusal(f"{visible(str(path))} is no TOML: {error}") from None
+    whole = _whole(content, visible(str(path)))
     if not of_project:
         return whole
     tool = whole.get("tool")
     table = tool.get("atonce") if isinstance(tool, Mapping) else None
-    return table if isinstance(table, Mapping) else None
+    if table is not None and not isinstance(table, Mapping):
+        raise Refusal(
+            f"{visible(str(path))}: tool.atonce is a table of settings: begin it with [tool.atonce]"
+        )
+    return table
+
+
+def _whole(content: bytes, name: str) -> dict[str, Any]:
+    """All that a file has."""
+    import tomllib  # most runs have no file
+
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Refusal(f"{name} is no TOML: it is not in UTF-8 (at line {line})") from None
+    except RecursionError:
+        raise Refusal(f"{name} is no TOML that can be read: it is nested too deeply") from None
+    except ValueError as error:
+        raise Refusal(f"{name} is no TOML: {error}") from None

@@ -19,13 +19,19 @@ SETTABLE: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("progress", "quiet", "verbose", "color", "otel"), VERBS),
     **dict.fromkeys(("per-host", "max-bytes", "robots"), _FETCH),
 }
-#: Of each of these one holds at most: the strongest.
+#: Of each of these only those of one place hold: of the strongest.
 RIVALS: Final = (
     frozenset({"rate", "delay"}),
     frozenset({"halt", "fail-fast", "max-errors"}),
     frozenset({"quiet", "verbose"}),
+    frozenset({"quiet", "progress"}),
 )
+#: Who gives one of these wants further attempts: a setting that there are none does not hold.
+OF_RETRIES: Final = frozenset({"retry-on", "retry-max-time"})
+#: How a flag, or a number of further attempts, is off; what is off excludes nothing.
+_OFF: Final = ("0", "f", "false", "n", "no", "off")
 PROFILES: Final = "profile"
+_LARGEST: Final = 2**63
 PREFIX: Final = "ATONCE_"
 Value: TypeAlias = str | int | float | bool
 
@@ -37,6 +43,11 @@ class Setting:
     value: Value
     where: str
 
+    @property
+    def is_off(self) -> bool:
+        """Whether it says that something is not to be."""
+        return str(self.value).strip().lower() in _OFF
+
 
 #: The settings of one place, by the long names of options.
 Layer: TypeAlias = Mapping[str, Setting]
@@ -46,12 +57,21 @@ def chosen(given: Collection[str], layers: Iterable[Layer]) -> dict[str, Setting
     """What holds beside the options that are `given`: of each name the strongest, and of rivals too."""
     found: dict[str, Setting] = {}
     for layer in layers:
-        settled = {*given, *found}
+        settled = {*given, *(name for name, setting in found.items() if not setting.is_off)}
         for name, setting in layer.items():
-            rivals = next((group for group in RIVALS if name in group), frozenset((name,)))
-            if name not in settled and not (rivals - {name}) & settled:
+            is_taken = name in given or name in found or not settled.isdisjoint(rivals_of(name))
+            if not (is_taken or _is_outdone(name, setting, given)):
                 found[name] = setting
     return found
+
+
+def rivals_of(name: str) -> set[str]:
+    """What cannot hold together with a setting."""
+    return {one for group in RIVALS if name in group for one in group} - {name}
+
+
+def _is_outdone(name: str, setting: Setting, given: Collection[str]) -> bool:
+    return name == "retries" and setting.is_off and not OF_RETRIES.isdisjoint(given)
 
 
 def of_environment(environ: Mapping[str, str], verb: str) -> Layer:
@@ -80,11 +100,11 @@ def of_table(table: Mapping[str, Any], title: str, verb: str, profile: str | Non
         name: _layers(inner, f"{title} {PROFILES}.{name}", verb, is_profile=True)
         for name, inner in _tables(table.get(PROFILES, {}), f"{title} {PROFILES}")
     }
-    return [*profiles.get(profile or "", ()), *plain]
+    return [*(() if profile is None else profiles.get(profile, ())), *plain]
 
 
 def profiles_of(table: Mapping[str, Any]) -> list[str]:
-    """The names of the profiles that a file has."""
+    """The names of the profiles that a file has, whose table has been checked."""
     return list(table.get(PROFILES, {}))
 
 
@@ -113,10 +133,10 @@ def _layers(table: Mapping[str, Any], title: str, verb: str, *, is_profile: bool
 
 def _tables(table: Any, title: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not isinstance(table, Mapping):
-        raise Refusal(f"{title} is a table of settings, not {table!r}")
+        raise Refusal(f"{title} is a table of settings, not {_shown(table)}")
     for name, inner in table.items():
         if not isinstance(inner, Mapping):
-            raise Refusal(f"{title}: {name} is a table of settings, not {inner!r}")
+            raise Refusal(f"{title}: {name} is a table of settings, not {_shown(inner)}")
         yield name, inner
 
 
@@ -129,7 +149,18 @@ def _setting(name: str, value: Any, where: str, verb: str | None = None) -> Sett
     if verb is not None and verb not in SETTABLE[name]:
         raise Refusal(f"{where}: {name} is for {' and '.join(SETTABLE[name])} alone")
     if not isinstance(value, (str, int, float)):
-        raise Refusal(f"{where}: {name} is a text, a number, true or false, not {value!r}")
+        raise Refusal(f"{where}: {name} is a text, a number, true or false, not {_shown(value)}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise Refusal(f"{where}: {name} is a larger number than TOML has")
     if name == "jobs" and isinstance(value, str) and value.startswith("@"):
         raise Refusal(f"{where}: jobs is no file here: give -j @FILE on the command line")
     return Setting(value, f"{where}: {name}")
+
+
+def _shown(value: object) -> str:
+    """A value as a message has it; it may be anything that a file can say."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out the largest numbers
+        return "what it has"
+    return text if len(text) <= 60 else f"{text[:60]}..."
