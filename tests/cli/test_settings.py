@@ -207,6 +207,19 @@ def test_what_is_given_wins_over_its_rivals_in_a_file(run: Run) -> None:
     assert "give one of them" in run("map", "-e", "x", ":::", "1").err
 
 
+def test_an_executor_that_is_set_holds_for_the_functions_that_it_fits(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("work.py").write_text("def plain(x):\n    return x\nasync def later(x):\n    return x\n")
+    monkeypatch.setenv("ATONCE_EXECUTOR", "thread")
+    assert 'on="thread"' in run("map", "--explain", "work.py:plain", ":::", "1").out.decode()
+    assert "on=" not in run("map", "--explain", "work.py:later", ":::", "1").out.decode()
+    monkeypatch.setenv("ATONCE_EXECUTOR", "async")
+    assert 'on="process"' in run("map", "--explain", "work.py:plain", ":::", "1").out.decode()
+    monkeypatch.setenv("ATONCE_EXECUTOR", "nowhere")
+    assert "atonce: ATONCE_EXECUTOR: 'nowhere' is not one of" in run("map", "-e", "x", ":::", "1").err
+
+
 def test_what_was_set_is_not_what_was_given(run: Run) -> None:
     project("[tool.atonce]\nretries = 0\njobs = 2")
     ran = run("map", "-e", "1 / int(x)", "-o", "out.jsonl", ":::", "0")

@@ -26,6 +26,7 @@ from atonce.cli.map.job import Job, caller
 from atonce.cli.map.target import NoTarget, Target, check_call
 from atonce.cli.rows.source import Source
 from atonce.cli.running import Run, shown_json
+from atonce.cli.settings.taking import was_set
 from atonce.cli.shared import Shared
 from atonce.cli.work.units import Units, record_line
 from atonce.cli.work.watch import Intake, Watch
@@ -131,14 +132,15 @@ def checked(plan: MapPlan, job: Job, source: Source) -> Callable[..., Any]:
 
 
 def executor_for(plan: MapPlan, function: Callable[..., Any]) -> str:
-    """Where it runs."""
+    """Where it runs; a setting holds for the functions that it fits."""
     coroutine = is_async(function)
     executor = plan.executor
-    if executor == "auto":
+    fits = (executor == "async") is coroutine
+    if executor == "auto" or (not fits and was_set("executor")):
         return "async" if coroutine else "process"
-    if executor == "async" and not coroutine:
+    if executor == "async" and not fits:
         raise Refusal(f"{plan.name} is no async def: --executor process or thread runs it")
-    if executor != "async" and coroutine:
+    if not fits:
         raise Refusal(f"{plan.name} is an async def: it runs on the event loop, leave out --executor")
     if inspect.isasyncgenfunction(function):
         raise Refusal(f"{plan.name} is an async generator: give a function that returns its result")

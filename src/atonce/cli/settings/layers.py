@@ -18,6 +18,7 @@ SETTABLE: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("deadline", "fail-fast", "max-errors", "grace"), VERBS),
     **dict.fromkeys(("progress", "quiet", "verbose", "color", "otel"), VERBS),
     **dict.fromkeys(("per-host", "max-bytes", "robots"), _FETCH),
+    "executor": ("map",),
 }
 #: Of each of these only those of one place hold: of the strongest.
 RIVALS: Final = (
