@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from atonce.cli.fetch import fetch
 from atonce.cli.map.command import map_command
 from atonce.cli.run.command import run_command
 from atonce.cli.settings.layers import SETTABLE, Setting, chosen, rivals_of
-from tests.cli.command import Run
+from tests.cli.command import Run, in_terminal
 
 NAMES = st.sampled_from(sorted(SETTABLE))
 LAYERS = st.lists(st.dictionaries(NAMES, st.integers(0, 3).map(lambda n: Setting(n, "here"))), max_size=5)
@@ -354,3 +355,20 @@ def test_color_is_as_it_is_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32m" in run("run", "true", ":::", "1").err
     assert "\x1b[" not in run("run", "--color", "never", "true", ":::", "1").err
+
+
+@pytest.mark.parametrize(
+    ("color", "env", "is_green"), [("never", {}, False), ("always", {"NO_COLOR": "1"}, True)]
+)
+def test_a_bar_has_the_colours_that_are_asked_for(
+    tmp_path: Path, color: str, env: dict[str, str], is_green: bool
+) -> None:
+    shown = in_terminal(
+        *["run", "--color", color, "-o", str(tmp_path / "o.jsonl"), "--progress", "bar", "-v"],
+        *["test", "{}", "=", "1", ":::", "1", "2"],
+        **env,
+    )
+    assert "━" in shown.text
+    assert "2: CommandFailed: exit 1" in shown.text
+    assert ("\x1b[32m" in shown.text) is is_green
+    assert bool(re.search(r"\x1b\[(?:3[0-9]|38;[0-9;]+)m", shown.text)) is is_green
