@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from select import poll
 from selectors import EVENT_READ, DefaultSelector
@@ -170,10 +170,9 @@ def main(control: int, preload: Sequence[str]) -> None:
     with suppress(Exception):
         import ctypes  # noqa: F401  # workers need it, and forking is cheaper than importing
     with socket.socket(fileno=control) as life_line:
-        if preload:
-            with _ending_with(life_line):
-                for name in preload:
-                    _import(name)
+        with _ending_with(life_line) if preload else nullcontext():
+            for name in preload:
+                _import(name)
         Forkserver(life_line).serve()
     os._exit(0)
 
