@@ -26,7 +26,7 @@ def lines_of(screen: pyte.Screen) -> str:
 def without_times(text: str) -> str:
     """The same for each run: numbers that differ are left out, and the spaces that make up for their width."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "TIME", text)
-    text = re.sub(r"(?m)(?<=^  time: ).*$", "SHARES", text)
+    text = re.sub(r"(?m)^  time: .*\n", "", text)  # said of a run of a second and more
     text = re.sub(r"[\d,.]+ ?(µs|ms|s|B)\b|[\d,.]+/(s|min)", "N", text)
     return re.sub(r"(N|[\s━╸╺]| eta )+", "", text)  # a line may be wrapped elsewhere
 
