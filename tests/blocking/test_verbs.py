@@ -164,6 +164,27 @@ def test_a_done_callback_is_called_with_the_task() -> None:
     assert until(lambda: got == [task])
 
 
+def test_a_done_callback_that_comes_after_the_end_is_called_although_nothing_else_happens() -> None:
+    task = spawn(give, 1)
+    task.result()
+    for _ in range(20):
+        time.sleep(0.005)  # the loop has nothing to do, and waits
+        got: list[Any] = []
+        task.add_done_callback(got.append)
+        assert until(lambda: got == [task])  # noqa: B023  # it is asked in this round
+
+
+def test_a_done_callback_can_be_taken_back() -> None:
+    with gate() as door:
+        got: list[Any] = []
+        task = spawn(door.work)
+        for callback in (got.append, got.extend):
+            task.add_done_callback(callback)
+        task.remove_done_callback(got.extend)
+        door.open()
+        assert until(lambda: got == [task])
+
+
 def test_tasks_may_be_spawned_from_many_threads() -> None:
     results: list[int] = []
 

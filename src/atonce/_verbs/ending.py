@@ -151,8 +151,10 @@ class Ending(Generic[T_co]):
         return self._outcome
 
     def add_done_callback(self, callback: Callable[[Self], object]) -> None:
-        """Call `callback(task)` on the owner's loop when it has ended; soon, when it has already."""
-        if self._done:
+        """Call `callback(task)` on the owner's loop when it has ended; soon, when it has already. From any thread."""
+        if self._is_elsewhere():
+            self.loop.call_soon_threadsafe(self.add_done_callback, callback)
+        elif self._done:
             self.loop.call_soon(self._call_back, callback)
         else:
             self._odd = True
@@ -160,7 +162,9 @@ class Ending(Generic[T_co]):
 
     def remove_done_callback(self, callback: Callable[[Self], object]) -> None:
         """Take back what `add_done_callback` was given, if it was not called yet."""
-        if self._callbacks is not None:
+        if self._is_elsewhere():
+            self.loop.call_soon_threadsafe(self.remove_done_callback, callback)
+        elif self._callbacks is not None:
             self._callbacks = [one for one in self._callbacks if one != callback]
 
     def when_over(self, callback: Callable[[], None]) -> None:
@@ -269,6 +273,13 @@ class Ending(Generic[T_co]):
         telemetry.emit(
             event, {"elapsed": self._elapsed()}, {"name": self.name, "id": self.id, "error": error}
         )
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the caller is on another thread or loop than those that run it."""
+        try:
+            return asyncio.get_running_loop() is not self.loop
+        except RuntimeError:
+            return True
 
     def _other_loop(self) -> MisuseError:
         return MisuseError(
