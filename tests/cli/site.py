@@ -23,6 +23,12 @@ async def answer(request: web.Request) -> web.StreamResponse:
             await gates[rest].wait()
         case "open":
             gates[rest].set()
+        case "echo":
+            body = await request.text()
+            agent, type = request.headers["User-Agent"], request.content_type
+            return web.json_response({"method": request.method, "body": body, "agent": agent, "type": type})
+        case "away" if int(rest):
+            raise web.HTTPFound(f"/away/{int(rest) - 1}")
         case "status":
             return web.Response(status=int(rest), text="as you wish")
         case "busy" if asked[request.path] == 1:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.cli.command import Ran, Run, ended, items, records
 
@@ -309,3 +312,100 @@ def test_progress_as_json_is_json_to_the_last_line(run: Run, site: str) -> None:
     ran = run("fetch", f"{site}/a", "--progress", "json")
     beats = [json.loads(line) for line in ran.err.splitlines()]
     assert (beats[0]["done"], beats[-1]["done"], beats[-1]["why"]) == (0, 1, "finished")
+
+
+# -- what is sent --------------------------------------------------------------------------------------------------
+
+
+def echoed(run: Run, site: str, *args: str) -> dict[str, Any]:
+    found: dict[str, Any] = only(run("fetch", f"{site}/echo", "--body", "json", *args))["out"]["json"]
+    return found
+
+
+def test_a_body_makes_it_a_post_unless_a_method_is_given(run: Run, site: str) -> None:
+    Path("body.bin").write_bytes(b"a\nb")
+    assert echoed(run, site)["method"] == "GET"
+    assert echoed(run, site, "-X", "OPTIONS")["method"] == "OPTIONS"
+    sent = echoed(run, site, "--data", "x=1")
+    assert (sent["method"], sent["body"]) == ("POST", "x=1")
+    sent = echoed(run, site, "--data", "@body.bin", "-X", "PUT")
+    assert (sent["method"], sent["body"]) == ("PUT", "a\nb")
+    sent = echoed(run, site, "--json", '{"a": [1, null]}')
+    assert (sent["method"], json.loads(sent["body"])) == ("POST", {"a": [1, None]})
+    assert sent["type"] == "application/json"
+    assert json.loads(echoed(run, site, "--json", "null")["body"]) is None
+
+
+def test_we_say_who_we_are(run: Run, site: str) -> None:
+    assert echoed(run, site, "--user-agent", "shop/1.0")["agent"] == "shop/1.0"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["--data", "a", "--json", "1"], 2, "give one of them"),
+        (["--json", "{a}"], 2, "--json is no JSON: "),
+        (["--data", "@missing"], 74, "cannot read --data @missing: No such file"),
+        (["--user-agent", "a", "-H", "user-agent: b"], 2, "give one of them"),
+        (["-X", "G T"], 2, "method"),
+    ],
+)
+def test_what_cannot_be_sent_is_said_before_the_output_is_there(
+    run: Run, args: list[str], code: int, said: str
+) -> None:
+    ran = run("fetch", "http://127.0.0.1:9/", "-o", "out.jsonl", *args)
+    assert (ran.code, said in ran.err, Path("out.jsonl").exists()) == (code, True, False), ran.err
+
+
+def test_another_body_or_method_is_another_command_and_no_body_stands_in_the_journal(
+    run: Run, site: str
+) -> None:
+    first = ["fetch", f"{site}/echo", "-o", "out.jsonl", "--body", "none"]
+    assert run(*first, "--data", "swordfish").code == 0
+    assert "swordfish" not in Path("out.jsonl").read_text()
+    assert run(*first, "--data", "swordfish", "--resume").code == 0
+    for other in (["--data", "another"], ["--data", "swordfish", "-X", "PUT"], []):
+        ran = run(*first, *other, "--resume")
+        assert (ran.code, "was made by a different command" in ran.err) == (2, True)
+
+
+def test_what_is_not_idempotent_is_not_asked_again_unless_one_says_so(run: Run, site: str) -> None:
+    more = ["--retries", "1", "--retry-delay", "1ms"]
+    assert only(run("fetch", f"{site}/status/503", *more))["try"] == 2
+    assert only(run("fetch", f"{site}/status/503", *more, "--data", "x"))["try"] == 1
+    assert only(run("fetch", f"{site}/status/503", *more, "--data", "x", "--retry-on", "503"))["try"] == 2
+
+
+def test_redirects_are_followed_as_far_as_asked_for(run: Run, site: str) -> None:
+    assert only(run("fetch", f"{site}/away/3"))["ok"]
+    assert only(run("fetch", f"{site}/away/3", "--follow", "3"))["ok"]
+    for most in ("0", "2"):
+        failed = only(run("fetch", f"{site}/away/3", "--follow", most, "--retries", "0"))
+        assert failed["err"]["kind"] == "http"
+
+
+def test_any_certificate_is_taken_when_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    code = (
+        "import http.server, ssl, sys; s = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler);"
+        "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(sys.argv[1]);"
+        "s.socket = c.wrap_socket(s.socket, server_side=True); print(s.server_port, flush=True); s.serve_forever()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "pem")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert server.stdout is not None
+            url = f"https://127.0.0.1:{int(server.stdout.readline())}/"
+            assert only(run("fetch", url, "--retries", "0"))["err"]["kind"] == "connect"
+            assert only(run("fetch", url, "--retries", "0", "--insecure"))["ok"]
+        finally:
+            server.kill()
+
+
+def test_the_program_that_does_the_same_sends_the_same_and_shows_no_body(run: Run) -> None:
+    more = ["--json", '"swordfish"', "--follow", "2", "--insecure"]
+    shown = run("fetch", "--explain", *more, "http://127.0.0.1:9/").out.decode()
+    assert "swordfish" not in shown
+    for part in ("method='POST'", "data=...", "follow=2", "verify=False", "'Content-Type': \"...\""):
+        assert part in shown

@@ -12,7 +12,7 @@ import click
 from atonce._runtime.terminal import visible, without_credentials
 from atonce.cli.exits import OK, Refusal
 from atonce.cli.following import Following
-from atonce.cli.options import PLACES, SIZE, VerbCommand, shown_value
+from atonce.cli.options import COUNT, PLACES, SIZE, VerbCommand, shown_value
 from atonce.cli.rows import source
 from atonce.cli.shared import (
     Shared,
@@ -89,6 +89,16 @@ or write, 75 --deadline, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
     help="A header to send; @FILE has one a line, and keeps secrets off the line.",
 )
 @click.option(
+    "-X", "--request", "method", metavar="METHOD", help="GET, or POST with --data or --json; or another."
+)
+@click.option("--data", metavar="TEXT|@FILE", help="Send this with each request.")
+@click.option("--json", "json_data", metavar="JSON|@FILE", help="Send this JSON with each request.")
+@click.option(
+    "--follow", type=COUNT, metavar="N", default=10, show_default=True, help="Redirects to follow at most."
+)
+@click.option("--user-agent", metavar="NAME", help="What we say we are.")
+@click.option("--insecure", is_flag=True, help="Take any certificate.")
+@click.option(
     "--body",
     type=click.Choice(["text", "json", "file", "none"]),
     default="text",
@@ -111,9 +121,12 @@ def fetch(ctx: click.Context, /, urls: tuple[str, ...], **options: Any) -> int:
     URLs come from the arguments, a file, or a pipe. Empty lines and lines that start with # do not count.
     """
     from atonce.cli.fetch_work import FetchPlan, run_fetch
+    from atonce.cli.sending import sent_of, with_agent
 
     shared = Shared.taken_from(options)
-    plan = FetchPlan(headers=tuple(headers_of(options.pop("headers"))), shared=shared, **options)
+    headers = with_agent(list(headers_of(options.pop("headers"))), options.pop("user_agent"))
+    sent = sent_of(options.pop("method"), headers, options.pop("data"), options.pop("json_data"))
+    plan = FetchPlan(sent=sent, shared=shared, **options)
     items = source.choose(urls, shared.source, NO_URL, shared.reading(longest=LONGEST, trim=itemised))
     words = [without_credentials(url) for url in urls]
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atonce.cli import explaining
 from atonce.cli.exits import Refusal
-from atonce.cli.fetch_work import FetchPlan, column_of
+from atonce.cli.fetch_work import FOLLOW, FetchPlan, column_of
 from atonce.cli.rows.source import Source
 
 _SHOWN = (
@@ -26,8 +26,16 @@ def program(plan: FetchPlan, source: Source, jobs: int) -> str:
     urls = "rows()" if column is None else f"(row[{column!r}] for row in rows())"
     arguments = [urls, *explaining.options(shared, jobs), f"per_host={plan.per_host}"]
     arguments += [f"max_bytes={plan.max_bytes}", f"ok={plan.ok!r}"]
-    if plan.headers:
-        names = ", ".join(f'{name!r}: "..."' for name, _ in plan.headers)
+    if plan.sent.method != "GET":
+        arguments.append(f"method={plan.sent.method!r}")
+    if plan.sent.data is not None:
+        arguments.append("data=...")
+    if plan.follow != FOLLOW:
+        arguments.append(f"follow={plan.follow}")
+    if plan.insecure:
+        arguments.append("verify=False")
+    if plan.sent.headers:
+        names = ", ".join(f'{name!r}: "..."' for name, _ in plan.sent.headers)
         arguments.append(f"headers={{{names}}}")
     return explaining.program(
         "fetch_stream", {"json", *needed}, [rows], arguments, _SHOWN, has_rate=shared.pace() is not None

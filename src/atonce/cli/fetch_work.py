@@ -21,6 +21,7 @@ from atonce.cli.journal.spec import Spec, spec_of
 from atonce.cli.rows.keys import canonical
 from atonce.cli.rows.source import Source
 from atonce.cli.running import Run
+from atonce.cli.sending import Sent
 from atonce.cli.shared import Shared
 from atonce.cli.tally import Failure
 from atonce.cli.work.units import Units
@@ -34,6 +35,8 @@ from atonce.http.response import Response
 MOST_REQUESTS: Final = 1_000
 #: Seconds that a request may take while the median is not known yet.
 UNKNOWN: Final = 30.0
+#: Redirects that are followed where nobody says how many.
+FOLLOW: Final = 10
 #: Columns that have the URL where nobody says which does.
 URL_NAMES: Final = ("url", "link", "href")
 _FIELD: Final = re.compile(r"\{([^{}]+)\}")
@@ -44,7 +47,9 @@ class FetchPlan:
     """The options of `atonce fetch`, as its command line reads them."""
 
     shared: Shared
-    headers: tuple[tuple[str, str], ...]
+    sent: Sent
+    follow: int
+    insecure: bool
     url_column: str | None
     url_template: str | None
     per_host: int
@@ -61,12 +66,12 @@ class FetchPlan:
             return None
         if find_spec("protego") is None:
             raise Refusal("--robots needs a package: pip install 'atonce[robots]'")
-        given = next((value for name, value in self.headers if name.lower() == "user-agent"), "")
+        given = next((value for name, value in self.sent.headers if name.lower() == "user-agent"), "")
         return re.split(r"[/\s]", given, maxsplit=1)[0] or "atonce"
 
     def spec(self) -> Spec:
         """What decides about the results."""
-        names = sorted(name.lower() for name, _ in self.headers)
+        names = sorted(name.lower() for name, _ in self.sent.headers)
         shaping = {
             "--body": self.body,
             "--ok": self.ok,
@@ -74,6 +79,8 @@ class FetchPlan:
             "--key": self.shared.key,
             "--url-column": self.url_column,
             "--url-template": self.url_template,
+            "--follow": None if self.follow == FOLLOW else self.follow,
+            **self.sent.shape(),
         }
         return spec_of("fetch", (), shaping)
 
@@ -208,7 +215,11 @@ def _stream(plan: FetchPlan, urls: Any, jobs: int, *, in_order: bool = False) ->
             per_host=plan.per_host,
             rate=shared.pace(),
             ordered=in_order,
-            headers=plan.headers,
+            method=plan.sent.method,
+            headers=plan.sent.headers,
+            data=plan.sent.data,
+            follow=plan.follow,
+            verify=not plan.insecure,
             timeout=UNKNOWN if shared.share is not None else shared.fixed_timeout,
             retry=shared.retry(None if again is None else is_wanted),
             max_bytes=plan.max_bytes,
