@@ -17,6 +17,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from atonce._runtime import telemetry
 from atonce.testing import assert_nothing_left
 from atonce.testing.nothing_left import message
 from tests.leaks import Trouble, watching
@@ -129,6 +130,7 @@ def _close_default_processes() -> None:
 def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
     """Fail a test that leaves something behind or causes an error that can only be reported."""
     failed_before = request.session.testsfailed
+    handlers = telemetry.handlers
     before = assert_nothing_left()
     try:
         with watching() as seen:
@@ -139,7 +141,12 @@ def trouble(request: pytest.FixtureRequest) -> Iterator[Trouble]:
             left = before.left(PATIENCE / 10 if has_failed else PATIENCE)
     finally:
         before.close()
-    _fail_for(left + seen.reports)
+    forgotten = [
+        f"a telemetry handler {id!r}"
+        for id, _, _ in telemetry.handlers
+        if id not in {one[0] for one in handlers}
+    ]
+    _fail_for(left + seen.reports + forgotten)
 
 
 def _fail_for(problems: list[str]) -> None:
